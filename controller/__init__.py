@@ -1,0 +1,1 @@
+"""The daemon in the middle: schedule, data, registry, deployments, HTTP."""

@@ -1,0 +1,1 @@
+"""Compiles a pipeline and feeds it messages; knows no controller and no edge."""

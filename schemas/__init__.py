@@ -1,0 +1,1 @@
+"""The words of Tidemill as data: documents, topics and errors. No I/O happens here."""

@@ -1,0 +1,68 @@
+"""What can go wrong, one class for each decision a caller can take."""
+
+
+class TidemillError(Exception):
+    """Any failure that Tidemill names itself; the message says what was wrong, where, and what to do."""
+
+    code = "internal"  # stable: on the wire, in HTTP bodies and in `--json` output
+    retryable = False
+
+
+class Conflict(TidemillError):
+    """It changed under us, or a name is taken: look again, then decide again."""
+
+    code, retryable = "conflict", True
+
+
+class Unreachable(TidemillError):
+    """The broker, an edge, Docker or the controller did not answer in time: back off and try again."""
+
+    code, retryable = "unreachable", True
+
+
+class NotFound(TidemillError):
+    """There is nothing of that name."""
+
+    code = "not_found"
+
+
+class BadInput(TidemillError):
+    """What a person wrote does not fit: nothing was changed, and the message says where to mend it."""
+
+    code = "bad_input"
+
+
+class TooLarge(BadInput):
+    """More bytes than the configured cap."""
+
+    code = "too_large"
+
+
+class Unauthorized(TidemillError):
+    """The token or the credentials are missing or wrong."""
+
+    code = "unauthorized"
+
+
+class BadPayload(TidemillError):
+    """A message from outside does not fit: put it aside, count it, go on."""
+
+    code = "bad_payload"
+
+
+class Untrusted(TidemillError):
+    """A signature, a digest or a generation is wrong: refuse it whole."""
+
+    code = "untrusted"
+
+
+class TaskFailed(TidemillError):
+    """A training task cannot go on; the message is the run's reason."""
+
+    code = "task_failed"
+
+
+class InvalidTransition(TidemillError):
+    """Our own bug: an event that makes no sense in this state."""
+
+    code = "invalid_transition"

@@ -1,0 +1,101 @@
+"""What ``tidemill apply`` takes: documents told apart by ``kind``, and the report of what applying them did."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from schemas.collections import CollectionSpec
+from schemas.jobs import JobSpec, Written
+from schemas.names import EdgeName, File, LibraryName, ModelRef, Name
+from schemas.pipelines import PipelineSpec
+
+
+class ModelSpec(Written):
+    """A named registry entry; with a file, that file becomes its version unless it is one already."""
+
+    name: Name
+    description: str = ""
+    file: File | None = None
+
+
+class LibrarySpec(Written):
+    """A Python module with an ``exec`` function, for library nodes."""
+
+    name: LibraryName
+    file: File
+
+
+class DeploymentSpec(Written):
+    """The wish that edges, by name or by labels, run a pipeline or hold a model."""
+
+    name: Name
+    edges: tuple[EdgeName, ...] = ()
+    labels: dict[str, str] = {}
+    pipeline: Name | None = None  # its newest version
+    model: ModelRef | None = None
+
+    @model_validator(mode="after")
+    def _one_thing_somewhere(self) -> "DeploymentSpec":
+        if (self.pipeline is None) == (self.model is None):
+            raise ValueError("a deployment is of either a `pipeline` or a `model`")
+        if not self.edges and not self.labels:
+            raise ValueError("a deployment names its `edges`, or `labels` that edges must have")
+        return self
+
+
+class CollectionDocument(CollectionSpec):
+    """``kind: Collection``."""
+
+    kind: Literal["Collection"]
+
+
+class ModelDocument(ModelSpec):
+    """``kind: Model``."""
+
+    kind: Literal["Model"]
+
+
+class JobDocument(JobSpec):
+    """``kind: Job``."""
+
+    kind: Literal["Job"]
+
+
+class LibraryDocument(LibrarySpec):
+    """``kind: Library``."""
+
+    kind: Literal["Library"]
+
+
+class PipelineDocument(PipelineSpec):
+    """``kind: Pipeline``."""
+
+    kind: Literal["Pipeline"]
+
+
+class DeploymentDocument(DeploymentSpec):
+    """``kind: Deployment``."""
+
+    kind: Literal["Deployment"]
+
+
+FleetDocument = Annotated[
+    CollectionDocument | ModelDocument | JobDocument | LibraryDocument | PipelineDocument | DeploymentDocument,
+    Field(discriminator="kind"),
+]
+
+
+class Fleet(Written):
+    """The documents of one ``apply``, in the order in which they stand."""
+
+    documents: tuple[FleetDocument, ...]
+
+
+class AppliedChange(BaseModel):
+    """What applying one document did, or would do."""
+
+    kind: str
+    name: str
+    action: Literal["created", "updated", "unchanged"]
+    version: int | None = None  # for what has versions
+    changed: tuple[str, ...] = ()  # the top-level fields that differ

@@ -1,0 +1,57 @@
+"""The one document that tells an edge what should be."""
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+from schemas.names import BlobRef, EdgeName, LibraryName, ModelRef, Name
+from schemas.wire import Wire
+
+
+class _Wanted(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WantedModel(_Wanted):
+    """A model version that this edge holds."""
+
+    name: Name
+    version: PositiveInt
+    card: BlobRef  # the ModelVersion card, which names its files
+
+
+class WantedPipeline(_Wanted):
+    """A pipeline that this edge runs, with what its nodes refer to."""
+
+    name: Name
+    version: PositiveInt
+    spec: BlobRef  # the PipelineSpec
+    models: dict[ModelRef, WantedModel] = {}  # keyed as the nodes write it: iris, iris@candidate, iris:3
+    libraries: dict[LibraryName, BlobRef] = {}
+
+
+class WantedRun(_Wanted):
+    """A task this edge should be working on. Gone from the manifest: stop it."""
+
+    run_id: UUID
+    attempt: PositiveInt  # the fencing token: only this attempt's results count
+    spec: BlobRef  # the TaskSpec
+
+
+class Manifest(Wire):
+    """Controller → edge, retained: everything that should be true there."""
+
+    edge: EdgeName  # so that one edge's manifest cannot be replayed to another
+    generation: NonNegativeInt  # only grows; an edge ignores one it has passed
+    models: tuple[WantedModel, ...] = ()
+    pipelines: tuple[WantedPipeline, ...] = ()
+    runs: tuple[WantedRun, ...] = ()
+
+
+class SignedManifest(BaseModel):
+    """What is published: the manifest's exact bytes as text, and the controller's Ed25519 signature of them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    payload: str  # the Manifest as JSON; the signature covers its UTF-8 bytes
+    key_id: str
+    signature: str  # base64

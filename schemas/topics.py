@@ -1,0 +1,84 @@
+"""The whole topic tree of Tidemill's own messages; nothing else spells one of these topics."""
+
+import re
+from dataclasses import dataclass
+
+ROOT = "tidemill/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A family of topics with named levels, such as ``tidemill/v1/edges/{edge}/manifest``."""
+
+    pattern: str
+
+    def to(self, **ids: str) -> str:
+        """The one topic to publish on.
+
+        Raises:
+            ValueError: an id is empty or holds ``/``, ``+``, ``#`` or white space.
+        """
+        for name, value in ids.items():
+            if not re.fullmatch(r"[^/+#\s]+", value):
+                raise ValueError(f"{name}={value!r} cannot be a topic level")
+        return self.pattern.format(**ids)
+
+    def filter(self, **ids: str) -> str:
+        """The subscription for the family: each id that is not given becomes ``+``."""
+        levels = {name: ids.get(name, "+") for name in re.findall(r"\{(\w+)\}", self.pattern)}
+        return self.pattern.format(**levels)
+
+    def parse(self, topic: str) -> dict[str, str] | None:
+        """The ids in ``topic``, or None if it is not of this family."""
+        match = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.pattern), topic)
+        return match.groupdict() if match else None
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether an MQTT filter with ``+`` and ``#`` takes a topic (MQTT 3.1.1 §4.7)."""
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in {"+", "#"}:
+        return False
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(levels) or level not in {"+", levels[index]}:
+            return False
+    return len(wanted) == len(levels)
+
+
+def check_filter(topic_filter: str) -> str:
+    """Return a user's topic filter as it is.
+
+    Raises:
+        ValueError: ``#`` or ``+`` in the wrong place, empty, or inside Tidemill's own tree.
+    """
+    levels = topic_filter.split("/")
+    misplaced = any(("+" in level and level != "+") or ("#" in level and level != "#") for level in levels)
+    if not topic_filter or misplaced or "#" in levels[:-1] or "\x00" in topic_filter:
+        raise ValueError(f"{topic_filter!r} is no MQTT topic filter: + stands for a whole level, # for the last ones")
+    if levels[0] == ROOT.split("/", maxsplit=1)[0]:
+        raise ValueError(f"{topic_filter!r} is Tidemill's own: topics under {levels[0]}/ are not for user data")
+    return topic_filter
+
+
+def check_topic(topic: str) -> str:
+    """Return a user's topic to publish on as it is.
+
+    Raises:
+        ValueError: it holds a wildcard, is empty, or is inside Tidemill's own tree.
+    """
+    if "+" in topic or "#" in topic:
+        raise ValueError(f"{topic!r} holds a wildcard, and so cannot be published on")
+    return check_filter(topic)
+
+
+MANIFEST = Topic(f"{ROOT}/edges/{{edge}}/manifest")  # controller → edge, retained
+REPORT = Topic(f"{ROOT}/edges/{{edge}}/report")  # edge → controller, retained
+PRESENCE = Topic(f"{ROOT}/edges/{{edge}}/presence")  # edge → controller, retained, and its last will
+RUN_EVENTS = Topic(f"{ROOT}/edges/{{edge}}/runs/{{run}}/events")  # edge → controller
+RUN_ACKS = Topic(f"{ROOT}/edges/{{edge}}/runs/{{run}}/acks")  # controller → edge
+RUN_LOGS = Topic(f"{ROOT}/edges/{{edge}}/runs/{{run}}/logs")  # edge → controller
+BLOB_ASK = Topic(f"{ROOT}/edges/{{edge}}/blobs/ask")  # receiver → sender, either way
+BLOB_CHUNK = Topic(f"{ROOT}/edges/{{edge}}/blobs/{{digest}}/{{offset}}")  # sender → receiver
+CONTROLLER_PRESENCE = Topic(f"{ROOT}/controller/presence")  # controller → all, retained, and its last will

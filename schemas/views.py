@@ -1,0 +1,202 @@
+"""What the HTTP API answers with, so that the controller and its clients read the same thing."""
+
+from typing import Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt
+
+from schemas.collections import CollectionSpec
+from schemas.fleet import AppliedChange, DeploymentSpec, LibrarySpec
+from schemas.jobs import JobSpec
+from schemas.models import DataSelection, ModelVersion
+from schemas.names import EdgeName, ModelRef
+from schemas.pipelines import PipelineSpec
+from schemas.report import PipelineStatus, Report
+from schemas.runs import RunState
+
+Item = TypeVar("Item")
+
+
+class View(BaseModel):
+    """An answer; a client ignores what a newer controller adds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Page(View, Generic[Item]):
+    """Some items, and the cursor to ask for those after them."""
+
+    items: tuple[Item, ...]
+    next: str | None = None
+
+
+class EdgeView(View):
+    """An enrolled edge and the last that is known of it."""
+
+    name: EdgeName
+    labels: dict[str, str] = {}
+    online: bool
+    since: AwareDatetime | None = None  # of being online or offline; None: never seen
+    generation: NonNegativeInt  # of the manifest published last
+    report: Report | None = None
+
+
+class EnrolledEdge(View):
+    """Told once, when an edge is added: what to write into the agent's configuration."""
+
+    edge: EdgeView
+    agent_config: str  # TOML with the credentials and the controller's public key
+
+
+class CollectionView(View):
+    """A collection and how full it is."""
+
+    spec: CollectionSpec
+    rows: NonNegativeInt
+    last_position: NonNegativeInt
+    rejects: NonNegativeInt
+
+
+class Reject(View):
+    """A row or payload that did not fit."""
+
+    at: AwareDatetime
+    source: str  # the topic, or import
+    reason: str
+    payload: str  # shortened
+
+
+class ImportResult(View):
+    """What an import did."""
+
+    accepted: NonNegativeInt
+    rejected: NonNegativeInt
+    reasons: tuple[str, ...] = ()  # of the first rejects, each with its place
+
+
+class JobView(View):
+    """A job, when it is due next, and why it is not running."""
+
+    spec: JobSpec
+    created_at: AwareDatetime
+    next_fire_at: AwareDatetime | None = None
+    last_run: UUID | None = None
+    last_run_state: RunState | None = None
+    why: str  # one line: what it waits for
+
+
+class RunView(View):
+    """A run; while it is live, ``reason`` and ``deadline`` say what it waits for and how long."""
+
+    id: UUID
+    job: str
+    state: RunState
+    reason: str = ""
+    attempt: NonNegativeInt = 0
+    edge: EdgeName
+    trigger: Literal["schedule", "manual"]
+    scheduled_at: AwareDatetime
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None  # first script of the current attempt
+    ended_at: AwareDatetime | None = None
+    deadline: AwareDatetime | None = None  # of the present state
+    script_s: float | None = None
+    exit_code: int | None = None
+    executor: str = ""
+    environment_cached: bool | None = None
+    data: tuple[DataSelection, ...] = ()
+    metrics: dict[str, float] = {}
+    model: str
+    version: int | None = None
+    log_tail: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows were selected for it."""
+        return sum(selection.rows for selection in self.data)
+
+
+class LogPage(View):
+    """Lines of a run's log from ``first_line`` on."""
+
+    attempt: NonNegativeInt
+    first_line: NonNegativeInt
+    lines: tuple[str, ...]
+    next_line: NonNegativeInt
+    complete: bool  # the attempt has ended, and no line comes after these
+
+
+class AliasView(View):
+    """A name for a version that can move."""
+
+    name: str
+    version: int
+    moved_at: AwareDatetime
+    reason: str = ""
+
+
+class ModelView(View):
+    """A model with its versions, newest first."""
+
+    name: str
+    description: str = ""
+    aliases: tuple[AliasView, ...] = ()
+    versions: tuple[ModelVersion, ...] = ()
+
+
+class PipelineView(View):
+    """A pipeline's newest version, and how it does on each edge."""
+
+    spec: PipelineSpec
+    version: int
+    created_at: AwareDatetime
+    edges: dict[str, PipelineStatus] = {}
+
+
+class LibraryView(View):
+    """A library's newest version."""
+
+    spec: LibrarySpec
+    version: int
+    created_at: AwareDatetime
+
+
+class DeploymentView(View):
+    """A deployment and, per edge, whether what it wishes is so."""
+
+    spec: DeploymentSpec
+    models: dict[ModelRef, int] = {}  # what the references stand for now
+    edges: dict[str, str] = {}  # edge → ready, or what is missing
+
+
+class Applied(View):
+    """What ``apply`` did, or would do."""
+
+    changes: tuple[AppliedChange, ...]
+    dry_run: bool = False
+
+
+class Health(View):
+    """One check of the controller's own."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+class FieldError(View):
+    """One thing that is wrong with what was sent."""
+
+    where: str  # such as documents[2].queries[0].query
+    message: str
+
+
+class Problem(View):
+    """An error as RFC 9457 problem+json."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = ""
+    code: str
+    errors: tuple[FieldError, ...] = ()

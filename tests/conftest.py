@@ -1,0 +1,86 @@
+"""Fixtures that every test may use: private brokers on free ports."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from schemas.broker import BrokerAddress
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Mosquitto:
+    """A private broker that a test may kill and start again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        if not Path(program).exists():
+            pytest.skip("no mosquitto on this machine; scripts/prepare-machine installs it")
+        self.port = free_port()
+        self._command = [program, "-c", str(folder / "mosquitto.conf")]
+        self._process: subprocess.Popen[bytes] | None = None
+        # A broker started by root becomes another user unless it is told not to, and then cannot write here.
+        (folder / "mosquitto.conf").write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence false\n"
+            "max_queued_messages 100000\nset_tcp_nodelay true\nlog_type error\n"
+        )
+
+    @property
+    def address(self) -> BrokerAddress:
+        """What clients connect to."""
+        return BrokerAddress(url=f"mqtt://127.0.0.1:{self.port}")
+
+    def start(self) -> None:
+        """Start it and return once it takes connections."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(1000):
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                    return
+            except ConnectionRefusedError:
+                if self._process.poll() is not None:
+                    raise RuntimeError(f"mosquitto ended with {self._process.returncode}") from None
+                select_wait(0.01)
+        raise TimeoutError("mosquitto took no connection in 10 s")
+
+    def kill(self) -> None:
+        """``kill -9``: nothing is saved."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+
+def select_wait(seconds: float) -> None:
+    """Give another process a moment while polling for it under a bound."""
+    import select  # noqa: PLC0415 - only this poll needs it
+
+    select.select([], [], [], seconds)
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running private broker."""
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    broker = Mosquitto(folder)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def broker(mosquitto: Mosquitto) -> BrokerAddress:
+    """The address of a running private broker."""
+    return mosquitto.address

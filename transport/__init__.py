@@ -1,0 +1,1 @@
+"""The I/O that both daemons need: MQTT, blobs, signatures."""
