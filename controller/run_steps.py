@@ -1,0 +1,151 @@
+"""A run as the state machine sees it, what can happen to it (events), and what must then be done (effects)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from schemas.jobs import JobSpec
+from schemas.models import DataSelection
+from schemas.names import BlobRef
+from schemas.runs import EdgeEvent, Exited, RunState, Started
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the machine sees it; ``revision`` is the store's."""
+
+    id: UUID
+    job: JobSpec
+    state: RunState
+    edge: str
+    revision: int = 0
+    reason: str = ""
+    deadline: datetime | None = None
+    attempt: int = 0
+    last_sequence: int = 0
+    data: tuple[DataSelection, ...] = ()
+    task: BlobRef | None = None
+    base_version: int | None = None
+    started: Started | None = None
+    started_at: datetime | None = None
+    exited: Exited | None = None
+    ended_at: datetime | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The rows are frozen, and the task is written down."""
+
+    data: tuple[DataSelection, ...]
+    task: BlobRef
+    base_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It was due but is not done: no new data, too few rows, an earlier run still live."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """A new attempt goes into its edge's manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """It cannot be dispatched yet; the reason is for people."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSaid:
+    """The edge told something of an attempt."""
+
+    attempt: int
+    sequence: int
+    event: EdgeEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Everything that the attempt left on its edge is held here."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The model is checked, and a version in this very transaction."""
+
+    attempt: int
+    version: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Selecting, fetching or checking went wrong for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Somebody does not want it any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The present state took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseEnded:
+    """The edge was silent for longer than the job allows."""
+
+    attempt: int
+    silent_s: float
+
+
+Event = (
+    Selected
+    | Refused
+    | Dispatched
+    | Waits
+    | EdgeSaid
+    | Fetched
+    | Registered
+    | Failed
+    | CancelAsked
+    | DeadlinePassed
+    | LeaseEnded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectData:
+    """Run the job's queries and write the task down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Put the run into its edge's manifest when the edge is there and has room."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOutputs:
+    """Pull what the attempt made, and its log, from its edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterModel:
+    """Check the model and make it a version."""
+
+
+Effect = SelectData | Dispatch | FetchOutputs | RegisterModel

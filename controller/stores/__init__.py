@@ -1,0 +1,1 @@
+"""The databases: the only home of SQLModel and SQLAlchemy."""

@@ -1,0 +1,163 @@
+"""The tables of the control database. Documents are kept as the JSON that their schema wrote."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Dialect, Text, TypeDecorator, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite itself would forget the zone."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Refuse a time without a zone, keep the others as UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002
+        """Give the zone back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class EdgeRow(SQLModel, table=True):
+    """An enrolled edge, what was published to it last, and what it said last."""
+
+    __tablename__ = "edges"
+    name: str = Field(primary_key=True)
+    labels: str = Field(default="{}", sa_type=Text)
+    added_at: datetime = Field(sa_type=UtcDateTime)
+    generation: int = 0
+    wanted: str = Field(default="", sa_type=Text)  # the manifest's content without its generation
+    signed: str = Field(default="", sa_type=Text)  # the SignedManifest published last
+    online: bool = False
+    session_id: str = ""
+    since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    report: str | None = Field(default=None, sa_type=Text)
+
+
+class JobRow(SQLModel, table=True):
+    """A job and its schedule's cursor."""
+
+    __tablename__ = "jobs"
+    name: str = Field(primary_key=True)
+    spec: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    anchor_at: datetime = Field(sa_type=UtcDateTime)  # what `every` counts from
+    next_fire_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
+
+
+class RunRow(SQLModel, table=True):
+    """A run. ``revision`` grows with every saved step, so that two steps cannot both follow the same one."""
+
+    __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("job", "scheduled_at", name="one_run_per_tick"),)
+    id: UUID = Field(primary_key=True)
+    job: str = Field(index=True)
+    spec: str = Field(sa_type=Text)  # the job as it was when the run was made
+    trigger: str
+    scheduled_at: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    revision: int = 0
+    state: str = Field(index=True)
+    reason: str = Field(default="", sa_type=Text)
+    deadline: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    edge: str = Field(index=True)
+    attempt: int = 0
+    last_sequence: int = 0
+    data: str = Field(default="[]", sa_type=Text)  # DataSelections
+    task: str | None = Field(default=None, sa_type=Text)  # BlobRef of the TaskSpec
+    base_version: int | None = None
+    started: str | None = Field(default=None, sa_type=Text)  # the attempt's Started event
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    exited: str | None = Field(default=None, sa_type=Text)  # the attempt's Exited event
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    version: int | None = None
+
+
+class WatermarkRow(SQLModel, table=True):
+    """How far a job's new-data-only query has been trained on."""
+
+    __tablename__ = "watermarks"
+    job: str = Field(primary_key=True)
+    query: int = Field(primary_key=True)  # 1-based index
+    collection: str = Field(primary_key=True)
+    position: int
+
+
+class ModelRow(SQLModel, table=True):
+    """A named registry entry."""
+
+    __tablename__ = "models"
+    name: str = Field(primary_key=True)
+    description: str = Field(default="", sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class VersionRow(SQLModel, table=True):
+    """A model version; one run can register one only."""
+
+    __tablename__ = "model_versions"
+    model: str = Field(primary_key=True, foreign_key="models.name")
+    version: int = Field(primary_key=True)
+    run_id: UUID | None = Field(default=None, unique=True)
+    file_digest: str  # of model.onnx
+    card: str = Field(sa_type=Text)  # the ModelVersion
+    card_blob: str = Field(sa_type=Text)  # BlobRef of the same
+
+
+class AliasRow(SQLModel, table=True):
+    """A movable name for a version."""
+
+    __tablename__ = "aliases"
+    model: str = Field(primary_key=True, foreign_key="models.name")
+    alias: str = Field(primary_key=True)
+    version: int
+    moved_at: datetime = Field(sa_type=UtcDateTime)
+    reason: str = Field(default="", sa_type=Text)
+
+
+class PipelineRow(SQLModel, table=True):
+    """An immutable pipeline version."""
+
+    __tablename__ = "pipelines"
+    name: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    spec: str = Field(sa_type=Text)
+    blob: str = Field(sa_type=Text)  # BlobRef of the spec
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class LibraryRow(SQLModel, table=True):
+    """An immutable library version."""
+
+    __tablename__ = "libraries"
+    name: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    spec: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DeploymentRow(SQLModel, table=True):
+    """A wish that edges run a pipeline or hold a model."""
+
+    __tablename__ = "deployments"
+    name: str = Field(primary_key=True)
+    spec: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class TokenRow(SQLModel, table=True):
+    """An API token, by the sha256 of its 256 random bits."""
+
+    __tablename__ = "tokens"
+    digest: str = Field(primary_key=True)
+    name: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
