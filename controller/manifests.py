@@ -1,0 +1,76 @@
+"""Publishes to each edge what should be there: signed, with a generation that only grows."""
+
+import asyncio
+import logging
+
+from sqlmodel import Session
+
+from controller.stores.database import Database
+from controller.stores.edges import get_edge, list_edges, report_of
+from controller.stores.tables import EdgeRow
+from controller.wanted import wanted_on
+from schemas.errors import NotFound, Unreachable
+from schemas.topics import MANIFEST
+from transport.mqtt import Link
+from transport.signing import SigningKey
+
+log = logging.getLogger(__name__)
+
+
+class Manifests:
+    """Keeps every edge's published manifest equal to what the database wants."""
+
+    def __init__(self, database: Database, key: SigningKey, link: Link) -> None:
+        self._database, self._key, self._link = database, key, link
+        self._dirty: dict[str, bool] = {}  # edge → publish even if nothing changed
+        self._wake = asyncio.Event()
+
+    def mark(self, edge: str, *, again: bool = False) -> None:
+        """Look at an edge soon; with ``again`` publish its manifest even if it is the same."""
+        self._dirty[edge] = again or self._dirty.get(edge, False)
+        self._wake.set()
+
+    async def mark_all(self, *, again: bool = False) -> None:
+        """Look at every edge soon."""
+        for name in await self._database.call(lambda session: [row.name for row in list_edges(session)]):
+            self.mark(name, again=again)
+
+    async def serve(self) -> None:
+        """Publish what changed, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._dirty:
+                edge, again = self._dirty.popitem()
+                try:
+                    await self._publish(edge, again=again)
+                except Unreachable as error:
+                    log.warning("manifest not published", extra={"edge": edge, "reason": str(error)})
+                    # Every reconnection marks all edges again, so nothing is lost by leaving it here.
+
+    async def _publish(self, edge: str, *, again: bool) -> None:
+        try:
+            signed = await self._database.call(lambda session: self._sign(session, edge, again=again))
+        except NotFound:  # the edge was removed meanwhile
+            return
+        if signed is not None:
+            await self._link.publish(MANIFEST.to(edge=edge), signed.encode(), retain=True)
+
+    def _sign(self, session: Session, edge: str, *, again: bool) -> str | None:
+        """The signed manifest to publish, saved with its new generation first; None if there is nothing to say."""
+        row = get_edge(session, name=edge)
+        wanted = wanted_on(session, row)
+        content = wanted.manifest(edge, 0).model_dump_json(exclude={"sent_at", "generation"})
+        if row.signed and row.wanted == content and _seen(row) <= row.generation:
+            return row.signed if again else None
+        row.generation = max(row.generation, _seen(row)) + 1
+        row.wanted = content
+        row.signed = self._key.sign(wanted.manifest(edge, row.generation)).model_dump_json()
+        session.add(row)
+        return row.signed
+
+
+def _seen(row: EdgeRow) -> int:
+    """The generation that the edge reports; later than ours when this database was restored from an older copy."""
+    report = report_of(row)
+    return report.generation if report else 0

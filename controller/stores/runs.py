@@ -1,0 +1,162 @@
+"""Runs in the control database: made once per tick, moved by compare-and-set."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+from uuid import UUID, uuid4
+
+from pydantic import TypeAdapter
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from controller.run_machine import first_deadline
+from controller.run_steps import Run
+from controller.stores.tables import RunRow, WatermarkRow
+from schemas.errors import Conflict, NotFound
+from schemas.jobs import JobSpec
+from schemas.models import DataSelection
+from schemas.names import BlobRef
+from schemas.runs import LIVE, Exited, RunState, Started
+
+_SELECTIONS = TypeAdapter(tuple[DataSelection, ...])
+Trigger = Literal["schedule", "manual"]
+
+
+def queue_run(
+    session: Session, *, job: JobSpec, trigger: Trigger, scheduled_at: datetime, now: datetime
+) -> RunRow | None:
+    """Record that a job is due; None when this tick was recorded before. Caller commits."""
+    tick = select(RunRow).where(RunRow.job == job.name, RunRow.scheduled_at == scheduled_at)
+    if session.exec(tick).first() is not None:
+        return None
+    row = RunRow(
+        id=uuid4(),
+        job=job.name,
+        spec=job.model_dump_json(),
+        trigger=trigger,
+        scheduled_at=scheduled_at,
+        created_at=now,
+        state=RunState.QUEUED,
+        reason="its data is about to be selected",
+        deadline=first_deadline(now),
+        edge=job.edge,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def load_run(session: Session, *, run_id: UUID) -> Run:
+    """The run as the state machine sees it. Raises NotFound."""
+    return to_run(get_row(session, run_id=run_id))
+
+
+def get_row(session: Session, *, run_id: UUID) -> RunRow:
+    """The run's row. Raises NotFound."""
+    row = session.get(RunRow, run_id)
+    if row is None:
+        raise NotFound(f"there is no run {run_id}")
+    return row
+
+
+def save_step(session: Session, *, before: Run, after: Run) -> None:
+    """Write ``after`` if the row still holds ``before``, else raise Conflict. Caller commits."""
+    unmoved = col(RunRow.id) == before.id, col(RunRow.revision) == before.revision
+    values = {
+        "revision": before.revision + 1,
+        "state": after.state,
+        "reason": after.reason,
+        "deadline": after.deadline,
+        "attempt": after.attempt,
+        "last_sequence": after.last_sequence,
+        "data": _SELECTIONS.dump_json(after.data).decode(),
+        "task": after.task and after.task.model_dump_json(),
+        "base_version": after.base_version,
+        "started": after.started and after.started.model_dump_json(),
+        "started_at": after.started_at,
+        "exited": after.exited and after.exited.model_dump_json(),
+        "ended_at": after.ended_at,
+        "version": after.version,
+    }
+    if session.connection().execute(update(RunRow).where(*unmoved).values(values)).rowcount != 1:
+        raise Conflict(f"run {before.id} is no longer at step {before.revision}")
+
+
+def live_runs(session: Session, *, job: str | None = None, edge: str | None = None) -> list[Run]:
+    """Runs that still go on, oldest first."""
+    wanted = select(RunRow).where(col(RunRow.state).in_(LIVE)).order_by(col(RunRow.created_at), col(RunRow.id))
+    if job is not None:
+        wanted = wanted.where(RunRow.job == job)
+    if edge is not None:
+        wanted = wanted.where(RunRow.edge == edge)
+    return [to_run(row) for row in session.exec(wanted)]
+
+
+def list_rows(
+    session: Session, *, job: str | None, state: RunState | None, before: str | None, limit: int
+) -> list[RunRow]:
+    """Runs, newest first, starting after the run whose id is ``before``."""
+    wanted = select(RunRow).order_by(col(RunRow.created_at).desc(), col(RunRow.id).desc()).limit(limit)
+    if job is not None:
+        wanted = wanted.where(RunRow.job == job)
+    if state is not None:
+        wanted = wanted.where(RunRow.state == state)
+    if before is not None:
+        last = get_row(session, run_id=UUID(before))
+        older = col(RunRow.created_at) < last.created_at
+        wanted = wanted.where(older | ((col(RunRow.created_at) == last.created_at) & (col(RunRow.id) < last.id)))
+    return list(session.exec(wanted))
+
+
+def count_by_state(session: Session) -> dict[str, int]:
+    """How many runs there are in each state."""
+    rows = session.exec(select(RunRow.state, func.count()).group_by(col(RunRow.state)))
+    return {state: count for state, count in rows}  # noqa: C416 - rows are not pairs to dict()
+
+
+def last_row(session: Session, *, job: str) -> RunRow | None:
+    """The job's newest run, refused ones included."""
+    return session.exec(
+        select(RunRow).where(RunRow.job == job).order_by(col(RunRow.created_at).desc()).limit(1)
+    ).first()
+
+
+def watermarks(session: Session, *, job: str) -> dict[tuple[int, str], int]:
+    """Per (query, collection): the position up to which the job was trained."""
+    rows = session.exec(select(WatermarkRow).where(WatermarkRow.job == job))
+    return {(row.query, row.collection): row.position for row in rows}
+
+
+def move_watermarks(session: Session, *, job: str, data: Iterable[DataSelection]) -> None:
+    """Note that a registered model has been trained on these rows. Caller commits."""
+    for index, selection in enumerate(data, start=1):
+        if selection.collection is None:
+            continue
+        row = session.get(WatermarkRow, (job, index, selection.collection))
+        if row is None:
+            row = WatermarkRow(job=job, query=index, collection=selection.collection, position=0)
+        row.position = max(row.position, selection.upto_position)
+        session.add(row)
+
+
+def to_run(row: RunRow) -> Run:
+    """The run as the state machine sees it."""
+    return Run(
+        id=row.id,
+        job=JobSpec.model_validate_json(row.spec),
+        state=RunState(row.state),
+        edge=row.edge,
+        revision=row.revision,
+        reason=row.reason,
+        deadline=row.deadline,
+        attempt=row.attempt,
+        last_sequence=row.last_sequence,
+        data=_SELECTIONS.validate_json(row.data),
+        task=BlobRef.model_validate_json(row.task) if row.task else None,
+        base_version=row.base_version,
+        started=Started.model_validate_json(row.started) if row.started else None,
+        started_at=row.started_at,
+        exited=Exited.model_validate_json(row.exited) if row.exited else None,
+        ended_at=row.ended_at,
+        version=row.version,
+    )
