@@ -20,6 +20,12 @@ class Unreachable(TidemillError):
     code, retryable = "unreachable", True
 
 
+class TimedOut(TidemillError):
+    """The time somebody was willing to wait is over; what was waited for goes on."""
+
+    code = "timed_out"
+
+
 class NotFound(TidemillError):
     """There is nothing of that name."""
 
