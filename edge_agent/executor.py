@@ -30,6 +30,16 @@ class TaskKey:
     def __str__(self) -> str:
         return f"{self.run_id}-{self.attempt}"
 
+    @classmethod
+    def parse(cls, text: str) -> "TaskKey | None":
+        """The key that reads ``text``, or None if there is none."""
+        run_id, _, attempt = text.rpartition("-")
+        try:
+            key = cls(UUID(run_id), int(attempt))
+        except ValueError:
+            return None
+        return key if str(key) == text else None
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -49,11 +59,16 @@ class TaskRequest:
     key: TaskKey
     folder: Path  # the attempt's own: input/ is read, output/ is collected
     scripts: tuple[str, ...]  # names in input/scripts/, in order
-    variables: dict[str, str]  # the job contract, with paths under {root}, see task_folder.py
+    variables: dict[str, str]  # of the job contract, as they are
+    paths: dict[str, str]  # of the job contract: places below the folder, such as output/model.onnx
     limits: Limits
     image: str | None = None
     requirements: Path | None = None
     requirements_digest: BlobDigest | None = None
+
+    def contract(self, root: str) -> dict[str, str]:
+        """The job contract's variables for scripts that see the folder at ``root``."""
+        return self.variables | {name: f"{root}/{place}" for name, place in self.paths.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,7 @@ class TaskHandle:
     """Where a started task is; kept in the journal, so that a restarted agent can find it."""
 
     key: TaskKey
-    ref: str  # container id, or pid and its start time
+    ref: str  # container id or process id, for people; the key is what finds it again
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,10 @@ class Executor(Protocol):
         """Start the scripts; a task that was started already is returned, not started again."""
 
     async def wait(self, handle: TaskHandle) -> ExitResult | None:
-        """Wait until the scripts have ended; None if the task vanished (machine restarted, removed by hand)."""
+        """Wait until the scripts have ended by themselves.
+
+        None if they did not: stopped, killed or removed by somebody, or the machine was restarted.
+        """
 
     def log_lines(self, handle: TaskHandle, skip: int) -> AsyncIterator[str]:
         """The log's lines after the first ``skip``, as they come; ends when the task has ended."""

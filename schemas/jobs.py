@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.names import BlobRef, Duration, EdgeName, File, FileTree, Identifier, ModelRef, Name
+from schemas.names import BlobRef, Duration, EdgeName, File, FileName, FileTree, Identifier, ModelRef, Name
 
 
 class Written(BaseModel):
@@ -141,9 +141,9 @@ class TaskData(_ForEdge):
 
 
 class TaskScript(_ForEdge):
-    """A script or the requirements, by the name it gets in the task's folder."""
+    """A script, by the name it gets in the task's folder."""
 
-    name: Name
+    name: FileName
     blob: BlobRef
 
 

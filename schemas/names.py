@@ -32,6 +32,16 @@ RelativePath = Annotated[str, AfterValidator(_relative_path)]
 """A file inside a tree of files: no leading slash, no ``..``, no empty part."""
 
 
+def _file_name(name: str) -> str:
+    if "/" in _relative_path(name) or len(name.encode()) > 255:
+        raise ValueError(f"{name!r} is not the name of one file, of at most 255 bytes")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_file_name)]
+"""One file's name, as a person gave it: spaces, quotes and any letters are fine."""
+
+
 class BlobRef(BaseModel):
     """Bytes by their digest, with the size so that disk can be checked before they are fetched."""
 
