@@ -18,7 +18,7 @@ from sklearn.naive_bayes import GaussianNB
 FEATURES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 SPECIES = ["setosa", "versicolor", "virginica"]
 BATCH_ROWS = 25
-TEST_SHARE = 0.2
+TEST_SHARE = 0.25
 MOST_TEST_ROWS = 1000
 
 kept = Path(os.environ["additional_output_folder_path"])

@@ -1,0 +1,130 @@
+"""A fleet file as people write it, read into a Fleet: places in every error, files replaced by their blobs."""
+
+import difflib
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.errors import BadInput
+from schemas.fleet import Fleet, FleetDocument
+from schemas.names import BlobRef, FileRef
+from tidemill.yaml_places import PlacedDocument, read_documents
+
+KINDS = ("Collection", "Model", "Job", "Library", "Pipeline", "Deployment")
+
+_DOCUMENT: TypeAdapter[FleetDocument] = TypeAdapter(FleetDocument)
+Part = TypeVar("Part")
+
+
+def read_fleet(file: Path, to_blob: Callable[[Path], BlobRef]) -> Fleet:
+    """Read the documents and hand every file they name to ``to_blob``.
+
+    Paths are relative to the fleet file. Nothing is handed over before everything was found in order.
+
+    Raises:
+        NotFound: there is no such fleet file.
+        BadInput: all that is wrong, one line each, beginning with ``file:line``.
+    """
+    placed = list(read_documents(file))
+    problems: list[str] = []
+    documents: list[FleetDocument] = []
+    for one in placed:
+        try:
+            documents.append(_DOCUMENT.validate_python(one.data))
+            problems.extend(_missing_files(one, documents[-1]))
+        except ValidationError as error:
+            problems.extend(_problem(one, detail) for detail in error.errors())
+    if not placed:
+        problems.append(f"{file}: no documents in it; each begins with a kind, one of {', '.join(KINDS)}")
+    problems = problems or list(_repeated(placed, documents))
+    if problems:
+        raise BadInput("\n".join(problems))
+    return Fleet(documents=tuple(_with_blobs(document, file.parent, to_blob) for document in documents))
+
+
+def _problem(placed: PlacedDocument, detail: ErrorDetails) -> str:
+    """One line: where, in which document, which key, what."""
+    data = placed.data
+    title = f"document {placed.number}"
+    if isinstance(data, dict) and data.get("kind") in KINDS:
+        title += f", {data['kind']} {data.get('name', 'without a name')}"
+    # The first part tells the kinds apart, and stands nowhere in the file.
+    path = [part for part in detail["loc"][1:] if not (isinstance(part, str) and part.startswith("function-"))]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    return f"{placed.place(path)}: ({title}) {key + ': ' if key else ''}{_message(detail, data)}"
+
+
+def _message(detail: ErrorDetails, data: object) -> str:
+    match detail["type"]:
+        case "extra_forbidden":
+            key = str(detail["loc"][-1])
+            near = difflib.get_close_matches(key, _known_keys(), n=1)
+            return "no such key" + (f"; did you mean {near[0]}?" if near else "")
+        case "missing":
+            return "is needed"
+        case "union_tag_not_found":
+            return f"has no kind; write one of {', '.join(KINDS)}"
+        case "union_tag_invalid":
+            kind = str(data.get("kind")) if isinstance(data, dict) else ""
+            near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.5)
+            return f"no such kind: {kind}; " + (
+                f"did you mean {near[0]}?" if near else f"write one of {', '.join(KINDS)}"
+            )
+        case "string_pattern_mismatch":
+            return f"{detail['input']!r} does not fit {detail['ctx']['pattern']}"
+        case "model_attributes_type" | "dict_type":
+            return "is no mapping of keys to values"
+        case _:
+            return detail["msg"].removeprefix("Value error, ")
+
+
+@cache
+def _known_keys() -> tuple[str, ...]:
+    """The keys of all documents, at any level: enough to guess a typing mistake."""
+    definitions = _DOCUMENT.json_schema()["$defs"].values()
+    return tuple(key for definition in definitions for key in definition.get("properties", {}))
+
+
+def _missing_files(placed: PlacedDocument, document: BaseModel) -> Iterator[str]:
+    for path, ref in _files(document, ()):
+        if not (placed.file.parent / ref.path).is_file():
+            yield f"{placed.place(path)}: there is no file {placed.file.parent / ref.path}"
+
+
+def _files(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], FileRef]]:
+    """Every file that is still named by its path alone, and where in the document."""
+    if isinstance(value, FileRef):
+        if value.blob is None:
+            yield path, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _files(getattr(value, name), (*path, name))
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _files(item, (*path, index))
+
+
+def _with_blobs(value: Part, folder: Path, to_blob: Callable[[Path], BlobRef]) -> Part:
+    replaced: Any = value
+    if isinstance(value, FileRef):
+        if value.blob is None:
+            replaced = FileRef(path=value.name, blob=to_blob(folder / value.path))
+    elif isinstance(value, BaseModel):
+        names = value.model_fields_set & set(type(value).model_fields)
+        replaced = value.model_copy(update={name: _with_blobs(getattr(value, name), folder, to_blob) for name in names})
+    elif isinstance(value, tuple):
+        replaced = tuple(_with_blobs(item, folder, to_blob) for item in value)
+    return replaced  # type: ignore[no-any-return]
+
+
+def _repeated(placed: list[PlacedDocument], documents: list[FleetDocument]) -> Iterator[str]:
+    first: dict[tuple[str, str], str] = {}
+    for one, document in zip(placed, documents, strict=True):
+        named = (document.kind, document.name)
+        if named in first:
+            yield f"{one.place()}: {document.kind} {document.name} stands already at {first[named]}"
+        first.setdefault(named, one.place())
