@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 
 ROOT = "tidemill/v1"
 
@@ -47,16 +48,39 @@ def matches(topic_filter: str, topic: str) -> bool:
     return len(wanted) == len(levels)
 
 
+def overlap(first: str, second: str) -> bool:
+    """Whether some topic is taken by both filters: a broker may deliver it twice to one who subscribes to both."""
+    levels = list(zip_longest(first.split("/"), second.split("/")))
+    if "$" in {first[:1], second[:1]} and {"+", "#"} & set(levels[0]):
+        return False
+    for ours, theirs in levels:
+        if "#" in {ours, theirs}:
+            return True
+        if ours is None or theirs is None or ("+" not in {ours, theirs} and ours != theirs):
+            return False
+    return True
+
+
+def check_syntax(topic_filter: str) -> str:
+    """Return a topic filter as it is.
+
+    Raises:
+        ValueError: it is empty, or has ``#`` or ``+`` in the wrong place.
+    """
+    levels = topic_filter.split("/")
+    misplaced = any(("+" in level and level != "+") or ("#" in level and level != "#") for level in levels)
+    if not topic_filter or misplaced or "#" in levels[:-1] or "\x00" in topic_filter:
+        raise ValueError(f"{topic_filter!r} is no MQTT topic filter: + stands for a whole level, # for the last ones")
+    return topic_filter
+
+
 def check_filter(topic_filter: str) -> str:
     """Return a user's topic filter as it is.
 
     Raises:
         ValueError: ``#`` or ``+`` in the wrong place, empty, or inside Tidemill's own tree.
     """
-    levels = topic_filter.split("/")
-    misplaced = any(("+" in level and level != "+") or ("#" in level and level != "#") for level in levels)
-    if not topic_filter or misplaced or "#" in levels[:-1] or "\x00" in topic_filter:
-        raise ValueError(f"{topic_filter!r} is no MQTT topic filter: + stands for a whole level, # for the last ones")
+    levels = check_syntax(topic_filter).split("/")
     if levels[0] == ROOT.split("/", maxsplit=1)[0]:
         raise ValueError(f"{topic_filter!r} is Tidemill's own: topics under {levels[0]}/ are not for user data")
     return topic_filter
