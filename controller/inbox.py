@@ -1,0 +1,119 @@
+"""Takes what edges publish: presence, reports, run events and log lines."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from pydantic import ValidationError
+from transport.mqtt import Link, Message
+
+from controller.manifests import Manifests
+from controller.run_logs import RunLogs
+from controller.run_steps import EdgeSaid
+from controller.stores.database import Database
+from controller.stores.edges import note_presence, note_report
+from controller.stores.runs import load_run
+from controller.supervisor import Supervisor
+from schemas.errors import NotFound
+from schemas.report import Report
+from schemas.runs import LogBatch, RunAck, RunEvent
+from schemas.topics import PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, Topic
+from schemas.wire import Presence
+
+log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """One handler per family of topics. Every handler may see a message twice."""
+
+    def __init__(
+        self,
+        link: Link,
+        database: Database,
+        supervisor: Supervisor,
+        manifests: Manifests,
+        logs: RunLogs,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._link, self._database, self._supervisor, self._manifests = link, database, supervisor, manifests
+        self._logs, self._clock = logs, clock
+
+    async def serve(self) -> None:
+        """Take messages until cancelled."""
+        handlers = {
+            PRESENCE: self._presence,
+            REPORT: self._report,
+            RUN_EVENTS: self._run_event,
+            RUN_LOGS: self._log_lines,
+        }
+        async with asyncio.TaskGroup() as tasks:
+            for topic, handle in handlers.items():
+                tasks.create_task(self._take(topic, handle), name=f"inbox {topic.pattern}")
+
+    async def _take(self, topic: Topic, handle: "Handler") -> None:
+        subscription = await self._link.subscribe(topic.filter())
+        async for message in subscription:
+            ids = topic.parse(message.topic)
+            if ids is None:
+                continue
+            self._supervisor.heard(ids["edge"])
+            try:
+                await handle(ids["edge"], message)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                facts = {"topic": message.topic, "reason": f"{first['loc']}: {first['msg']}"}
+                log.warning("message refused", extra=facts)
+
+    async def _presence(self, edge: str, message: Message) -> None:
+        presence = Presence.model_validate_json(message.payload)
+        if presence.edge != edge:
+            return
+        changed = await self._database.call(
+            lambda session: note_presence(session, presence=presence, now=self._clock())
+        )
+        if changed:
+            log.info("edge is online" if presence.online else "edge is offline", extra={"edge": edge})
+            self._supervisor.wake()
+            if presence.online:
+                self._manifests.mark(edge, again=True)
+
+    async def _report(self, edge: str, message: Message) -> None:
+        report = Report.model_validate_json(message.payload)
+        if report.edge != edge:
+            return
+        row = await self._database.call(lambda session: note_report(session, report=report))
+        if row is not None and report.generation != row.generation:
+            self._manifests.mark(edge, again=True)  # it missed the last one, or knows a later one than we do
+        self._supervisor.wake()
+
+    async def _run_event(self, edge: str, message: Message) -> None:
+        said = RunEvent.model_validate_json(message.payload)
+        upto = said.sequence
+        try:
+            run = await self._database.call(lambda session: load_run(session, run_id=said.run_id))
+            if run.edge == edge:
+                run = await self._supervisor.step(run.id, EdgeSaid(said.attempt, said.sequence, said.event))
+            if run.edge == edge and run.attempt == said.attempt and run.ended_at is None:
+                upto = run.last_sequence  # what lies beyond a gap is not saved: the edge sends it again
+        except NotFound:
+            log.warning("event of an unknown run", extra={"edge": edge, "run": str(said.run_id)})
+        if upto > 0:
+            ack = RunAck(run_id=said.run_id, attempt=said.attempt, sequence=upto)
+            await self._link.publish(RUN_ACKS.to(edge=edge, run=str(said.run_id)), ack.to_wire())
+
+    async def _log_lines(self, edge: str, message: Message) -> None:
+        batch = LogBatch.model_validate_json(message.payload)
+        try:
+            run = await self._database.call(lambda session: load_run(session, run_id=batch.run_id))
+        except NotFound:
+            return
+        if run.edge == edge and run.attempt == batch.attempt and run.ended_at is None:
+            lines, first = batch.lines, batch.first_line
+            await asyncio.to_thread(self._logs.append, run.id, run.attempt, first_line=first, lines=lines)
+            self._logs.announce(run.id)
+
+
+Handler = Callable[[str, Message], Awaitable[None]]
+"""Takes the edge's name and the message."""

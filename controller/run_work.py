@@ -1,0 +1,111 @@
+"""Carries out what a run needs next: select its data, dispatch it, fetch what it made, register its model."""
+
+import asyncio
+import logging
+
+from sqlmodel import Session
+from transport.receiver import BlobReceiver
+
+from controller.registry import Registry
+from controller.run_logs import RunLogs
+from controller.run_steps import (
+    Dispatch,
+    Dispatched,
+    Effect,
+    Event,
+    Fetched,
+    FetchOutputs,
+    RegisterModel,
+    Run,
+    SelectData,
+    Waits,
+)
+from controller.stores.database import Database
+from controller.stores.edges import get_edge, report_of
+from controller.stores.runs import live_runs
+from controller.supervisor import Supervisor
+from controller.task_writing import TaskWriter
+from schemas.errors import NotFound, TaskFailed
+from schemas.names import BlobRef
+from schemas.runs import ON_EDGE, Exited, Outcome, RunState
+
+log = logging.getLogger(__name__)
+
+_OCCUPYING = ON_EDGE - {RunState.UPLOADING, RunState.CHECKING}
+"""The states in which a run uses its edge's processor."""
+
+
+class RunWork:
+    """The supervisor's worker."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        writer: TaskWriter,
+        registry: Registry,
+        database: Database,
+        receiver: BlobReceiver,
+        logs: RunLogs,
+    ) -> None:
+        self._supervisor, self._writer, self._registry = supervisor, writer, registry
+        self._database, self._receiver, self._logs = database, receiver, logs
+
+    async def work(self, run: Run, effect: Effect) -> None:
+        """Carry out one effect and tell the supervisor what came of it."""
+        match effect:
+            case SelectData():
+                await self._supervisor.step(run.id, await self._writer.write(run))
+            case Dispatch():
+                event = await self._database.call(lambda session: may_start(session, run))
+                await self._supervisor.step(run.id, event)
+            case FetchOutputs():
+                await self._fetch(run)
+                await self._supervisor.step(run.id, Fetched(run.attempt))
+            case RegisterModel():
+                await self._registry.register_run(run, self._supervisor)
+
+    async def _fetch(self, run: Run) -> None:
+        """Pull the outputs, then the log; outputs that are gone end the run, a log that is gone is a pity.
+
+        Raises:
+            TaskFailed: the edge no longer holds an output.
+            Unreachable: it does not answer now.
+        """
+        exited = run.exited or Exited(outcome=Outcome.LOST)
+        for ref in wanted_files(exited):
+            try:
+                await self._receiver.fetch(run.edge, ref)
+            except NotFound as error:
+                raise TaskFailed(f"{run.edge} no longer holds an output of attempt {run.attempt}: {error}") from error
+        if exited.log is not None:
+            try:
+                whole = await self._receiver.fetch(run.edge, exited.log)
+                await asyncio.to_thread(self._logs.replace, run.id, run.attempt, whole)
+            except NotFound:
+                log.warning("log is gone from its edge", extra={"run": str(run.id), "edge": run.edge})
+
+
+def wanted_files(exited: Exited) -> list[BlobRef]:
+    """The outputs that must be here before a run can be checked."""
+    if exited.outputs is None:
+        return []
+    return [exited.outputs.model, *exited.outputs.additional.values()]
+
+
+def may_start(session: Session, run: Run) -> Event:
+    """Whether the run's edge is there and has room: ``Dispatched``, or ``Waits`` with the reason."""
+    try:
+        edge = get_edge(session, name=run.edge)
+    except NotFound as error:
+        return Waits(str(error))
+    if not edge.online:
+        since = f" since {edge.since:%Y-%m-%d %H:%M:%S} UTC" if edge.since else ": it was never seen"
+        return Waits(f"{run.edge} is offline{since}")
+    report = report_of(edge)
+    if report is None:
+        return Waits(f"{run.edge} has not reported yet")
+    busy = [other for other in live_runs(session, edge=run.edge) if other.state in _OCCUPYING]
+    if len(busy) >= report.capabilities.max_tasks:
+        jobs = ", ".join(sorted({other.job.name for other in busy}))
+        return Waits(f"{run.edge} is busy with {len(busy)} of {report.capabilities.max_tasks} tasks: {jobs}")
+    return Dispatched()

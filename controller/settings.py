@@ -1,0 +1,44 @@
+"""What a controller is told by its configuration: environment over file over defaults."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from schemas.broker import BrokerAddress
+from schemas.names import Duration
+from transport.settings_file import FileSettings, read_settings
+
+
+class ControllerSettings(FileSettings):
+    """The controller's configuration file; ``TIDEMILL_CONTROLLER_HTTP_PORT=80`` in the environment wins over it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEMILL_CONTROLLER_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Path("tidemill-data")  # databases, blobs, logs, the signing key; relative to the file
+    http_host: str = "127.0.0.1"  # 0.0.0.0 opens the API to the network: put TLS in front
+    http_port: NonNegativeInt = 8420  # 0: any free one
+    broker: BrokerAddress | None = None  # None: start one of our own on loopback, see embedded_broker.py
+    edge_broker_url: str | None = None  # as edges reach the broker, if that differs from broker.url
+    embedded_broker_port: NonNegativeInt = 1883  # 0: any free one, kept from then on
+    control_url: str | None = None  # default: SQLite in data_dir
+    collections_url: str | None = None  # default: another SQLite in data_dir
+    upload_mb: PositiveInt = 2048  # the largest file that may be uploaded
+    query_timeout_s: Duration = 300.0
+    selection_mb: PositiveInt = 4096  # the most that one query may give
+    transfer_mb_s: PositiveInt | None = None  # pace of blob transfers to and from each edge; None: no limit
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+
+
+def load_settings(config: Path | None) -> ControllerSettings:
+    """Read the configuration. Raises BadInput with the file and the key that is wrong."""
+    settings = read_settings(ControllerSettings, config)
+    beside = config.resolve().parent if config else Path.cwd()
+    return settings.model_copy(update={"data_dir": beside / settings.data_dir})
