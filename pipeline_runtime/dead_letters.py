@@ -1,0 +1,45 @@
+"""What becomes of a message that a pipeline could not answer."""
+
+import base64
+from datetime import UTC, datetime
+
+from pipeline_runtime.broker import Publication
+from pipeline_runtime.payloads import encode
+from pipeline_runtime.run import NodeFailed, Run
+
+MAX_LETTER_BYTES = 1_000_000  # brokers and links cap messages at about a MiB
+SHORTENED_BYTES = 100_000  # of a payload that makes the letter too large; escaped as JSON they may be six times that
+MAX_ERROR_CHARACTERS = 2_000
+
+
+def dead_letter(run: Run, failure: NodeFailed) -> Publication:
+    """The message with what went wrong, ready to be published."""
+    payload = run.message.payload
+    letter = _letter(run, failure, payload)
+    if len(letter) > MAX_LETTER_BYTES:
+        letter = _letter(run, failure, payload[:SHORTENED_BYTES])
+    return Publication(run.lane.dead_letters, letter)
+
+
+def _letter(run: Run, failure: NodeFailed, payload: bytes) -> bytes:
+    text, encoding = _as_text(payload)
+    return encode(
+        {
+            "payload": text,
+            "encoding": encoding,
+            "truncated": len(payload) < len(run.message.payload),
+            "topic": run.message.topic,
+            "node": failure.node,
+            "error": failure.reason[:MAX_ERROR_CHARACTERS],
+            "at": datetime.now(UTC).isoformat(),
+            "pipeline": run.lane.pipeline,
+            "version": run.lane.version,
+        }
+    )
+
+
+def _as_text(payload: bytes) -> tuple[str, str]:
+    try:
+        return payload.decode(), "text"
+    except UnicodeDecodeError:
+        return base64.b64encode(payload).decode(), "base64"

@@ -1,0 +1,78 @@
+"""Checks a pipeline whole and puts its nodes in order; the only place that knows networkx."""
+
+from collections.abc import Iterator, Mapping
+
+import networkx as nx
+
+from pipeline_runtime.node_type import Registry
+from pipeline_runtime.plan import Plan, Step
+from pipeline_runtime.problems import BadPipeline, Finding
+from pipeline_runtime.steps import read_step
+from pipeline_runtime.topic_rules import topic_clashes
+from schemas.pipelines import PipelineSpec
+
+
+def compile(spec: PipelineSpec, registry: Registry) -> Plan:  # noqa: A001 - the trade's word, used as graph.compile
+    """Check a pipeline and compile it. Looks at no model and no library: the plan says which are needed.
+
+    Raises:
+        BadPipeline: with every problem found and its place.
+    """
+    read = {node.id: read_step(node, registry) for node in spec.nodes}
+    steps = {node_id: step for node_id, step in read.items() if isinstance(step, Step)}
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(read)
+    graph.add_edges_from((source, node.id) for node in spec.nodes for source in node.inputs if source in read)
+
+    findings = [finding for faults in read.values() if isinstance(faults, list) for finding in faults]
+    findings += [*_bad_inputs(spec), *_cycles(graph), *topic_clashes(list(steps.values()), spec.dead_letters)]
+    if not findings:  # else what hangs loose may hang on what is wrong already
+        findings += _loose_ends(graph, steps)
+    if findings:
+        raise BadPipeline(spec, findings)
+    return _plan(spec, graph, steps)
+
+
+def _bad_inputs(spec: PipelineSpec) -> Iterator[Finding]:
+    known = {node.id for node in spec.nodes}
+    for node in spec.nodes:
+        for index, source in enumerate(node.inputs):
+            if source not in known:
+                yield Finding(node.id, "inputs", f"{source!r} is no node of this pipeline")
+            elif source in node.inputs[:index]:
+                yield Finding(node.id, "inputs", f"{source!r} stands there twice")
+
+
+def _cycles(graph: "nx.DiGraph[str]") -> Iterator[Finding]:
+    for component in nx.strongly_connected_components(graph):
+        around = graph.subgraph(component)
+        if around.number_of_edges():
+            cycle = [source for source, _ in nx.find_cycle(around, min(component))]
+            yield Finding(cycle[0], "inputs", f"the nodes feed each other: {' -> '.join([*cycle, cycle[0]])}")
+
+
+def _loose_ends(graph: "nx.DiGraph[str]", steps: Mapping[str, Step]) -> Iterator[Finding]:
+    roots = [node_id for node_id in graph if not graph.in_degree(node_id)]
+    for root in roots:
+        if not steps[root].type.starts_runs:
+            yield Finding(root, "inputs", "no message ever comes here: without inputs only a mqtt_sub may stand")
+        elif not graph.out_degree(root):
+            yield Finding(root, "", "what it receives goes nowhere: no node has it as an input")
+    for node_id in graph:
+        above = sorted(nx.ancestors(graph, node_id).intersection(roots))
+        if len(above) > 1:
+            message = (
+                f"joins {' and '.join(above)}, but each message is a run of its own; "
+                f"to wait for a message of {above[1]!r}, give it `inputs: [{above[0]}]`"
+            )
+            yield Finding(node_id, "inputs", message)
+
+
+def _plan(spec: PipelineSpec, graph: "nx.DiGraph[str]", steps: Mapping[str, Step]) -> Plan:
+    written = {node.id: index for index, node in enumerate(spec.nodes)}
+    order = [steps[node_id] for node_id in nx.lexicographical_topological_sort(graph, key=lambda node: written[node])]
+    routes = {}
+    for root in (step for step in order if not step.inputs):
+        below = nx.descendants(graph, root.id)
+        routes[root.id] = tuple(step for step in order if step.id in below)
+    return Plan(spec.name, spec.dead_letters, tuple(order), routes)

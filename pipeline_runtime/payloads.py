@@ -1,0 +1,32 @@
+"""How messages become values and values become messages: strict JSON, both ways."""
+
+import orjson
+
+from schemas.errors import BadPayload
+
+_DUMP = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+def decode(payload: bytes) -> object:
+    """The JSON value of a message.
+
+    Raises:
+        BadPayload: it is no JSON (NaN and Infinity are none), or nested too deep.
+    """
+    try:
+        value: object = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise BadPayload(f"the payload is no JSON: {error}" if payload else "the payload is empty") from error
+    return value
+
+
+def encode(value: object) -> bytes:
+    """A value as JSON: arrays become lists, tuples too, and NaN and infinite numbers null.
+
+    Raises:
+        BadPayload: it holds something that JSON has no form for, or is nested too deep.
+    """
+    try:
+        return orjson.dumps(value, option=_DUMP)
+    except orjson.JSONEncodeError as error:
+        raise BadPayload(f"the result cannot be written as JSON: {error}") from error

@@ -1,0 +1,58 @@
+"""A compiled pipeline: what a message of each root goes through, in which order."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_runtime.node_type import Links, NodeParams, NodeType
+from schemas.names import LibraryName, ModelRef
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node with its parameters checked."""
+
+    id: str
+    type: NodeType[Any]
+    params: NodeParams
+    inputs: tuple[str, ...]
+
+    @property
+    def links(self) -> Links:
+        """What the node refers to outside its pipeline."""
+        return self.params.links()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A pipeline that can run once its links are resolved."""
+
+    name: str
+    dead_letters: str  # topic
+    steps: tuple[Step, ...]  # inputs before those that need them
+    routes: Mapping[str, tuple[Step, ...]]  # root's id → the steps that its messages go through, in order
+
+    @property
+    def models(self) -> frozenset[ModelRef]:
+        """Every model that a node refers to."""
+        return frozenset(links.model for links in self._links() if links.model)
+
+    @property
+    def libraries(self) -> frozenset[LibraryName]:
+        """Every library that a node refers to."""
+        return frozenset(links.library for links in self._links() if links.library)
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The topic filter of each node that subscribes, by the node's id."""
+        return {step.id: step.links.subscribes for step in self.steps if step.links.subscribes}
+
+    @property
+    def subscriptions(self) -> tuple[tuple[str, int], ...]:
+        """Filter and QoS of every subscription; what is waited for comes before what starts runs."""
+        waited_for = [(step.links.subscribes, 0) for step in self.steps if step.inputs]
+        roots = [(step.links.subscribes, step.links.qos) for step in self.steps if not step.inputs]
+        return tuple((topic_filter, qos) for topic_filter, qos in waited_for + roots if topic_filter)
+
+    def _links(self) -> Iterator[Links]:
+        return (step.links for step in self.steps)

@@ -1,0 +1,35 @@
+"""Turns what a person wrote of a node into a step with checked parameters."""
+
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+
+from pipeline_runtime.node_type import Registry
+from pipeline_runtime.plan import Step
+from pipeline_runtime.problems import Finding
+from schemas.pipelines import NodeSpec
+
+
+def read_step(node: NodeSpec, registry: Registry) -> Step | list[Finding]:
+    """The node as a step, or everything that is wrong with its type and its parameters."""
+    node_type = registry.get(node.type)
+    if node_type is None:
+        close = get_close_matches(node.type, registry.names, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(registry.names)}"
+        return [Finding(node.id, "type", f"there is no node type {node.type!r}; {meant}")]
+    try:
+        params = node_type.params.model_validate(node.params)
+    except ValidationError as error:
+        known = ", ".join(node_type.params.model_fields)
+        return [_finding(node.id, dict(fault), known) for fault in error.errors(include_url=False)]
+    return Step(node.id, node_type, params, node.inputs)
+
+
+def _finding(node_id: str, fault: dict[str, object], known: str) -> Finding:
+    place = fault["loc"] if isinstance(fault["loc"], tuple) else ()
+    field = ".".join(str(part) for part in place)
+    if fault["type"] == "extra_forbidden":
+        return Finding(node_id, field, f"{field!r} is no parameter of this type; it has {known}")
+    if fault["type"] == "missing":
+        return Finding(node_id, field, f"{field!r} is missing")
+    return Finding(node_id, field, str(fault["msg"]).removeprefix("Value error, "))

@@ -1,0 +1,68 @@
+"""Lets answers leave in the order in which their messages came, though some take longer than others."""
+
+import asyncio
+
+
+class Turns:
+    """Runs pass one node by their numbers; one that ends without passing lets the next ones through."""
+
+    def __init__(self, first: int, past: set[int]) -> None:
+        self._next = first
+        self._past = past  # passed or ended before it was their turn
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+
+    def is_first(self, number: int) -> bool:
+        """Whether every earlier run has passed or ended."""
+        return number <= self._next
+
+    async def wait(self, number: int) -> None:
+        """Return when every earlier run has passed or ended."""
+        if not self.is_first(number):
+            self._waiting[number] = asyncio.get_running_loop().create_future()
+            await self._waiting[number]
+
+    def leave(self, number: int) -> None:
+        """This run has passed or ended; saying so twice does no harm."""
+        self._waiting.pop(number, None)
+        if number < self._next:
+            return
+        self._past.add(number)
+        while self._next in self._past:
+            self._past.remove(self._next)
+            self._next += 1
+        waiting = self._waiting.get(self._next)
+        if waiting and not waiting.done():
+            waiting.set_result(None)
+
+
+class Order:
+    """The runs of one subscription, numbered as their messages came; outlives a swap of the pipeline."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._live: dict[int, None] = {}  # in the order of their numbers
+        self._turns: dict[str, Turns] = {}
+
+    def begin(self) -> int:
+        """The next run's number."""
+        number = self._next
+        self._next += 1
+        self._live[number] = None
+        return number
+
+    def at(self, node: str) -> Turns:
+        """The turns at one node."""
+        turns = self._turns.get(node)
+        if turns is None:
+            oldest = next(iter(self._live))
+            ended = set(range(oldest, self._next)).difference(self._live)
+            turns = self._turns[node] = Turns(oldest, ended)
+        return turns
+
+    def end(self, number: int) -> None:
+        """This run has ended: nobody waits for it any more."""
+        del self._live[number]
+        for turns in self._turns.values():
+            turns.leave(number)
+        if not self._live:
+            self._turns.clear()  # nobody waits, and another plan may have other nodes
