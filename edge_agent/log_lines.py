@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from edge_agent.polling import LOOK_S
 from edge_agent.untrusted_files import Refused, open_plain
 
 LINE_LIMIT = 8192  # characters; the rest of a line is cut
-LOOK_S = 0.1
 _PIECE_BYTES = 65536
 
 
