@@ -1,0 +1,143 @@
+"""From rows to what the API answers."""
+
+from sqlmodel import Session
+
+from controller.stores.edges import labels_of, list_edges, report_of
+from controller.stores.jobs import get_job
+from controller.stores.models import aliases, get_model, resolve, versions
+from controller.stores.runs import last_row, to_run
+from controller.stores.serving import get_pipeline
+from controller.stores.tables import EdgeRow, LibraryRow, RunRow
+from controller.wanted import chooses, references, wanted_on
+from schemas.fleet import DeploymentSpec, LibrarySpec
+from schemas.pipelines import PipelineSpec
+from schemas.report import PipelineState
+from schemas.runs import LIVE
+from schemas.views import AliasView, DeploymentView, EdgeView, JobView, LibraryView, ModelView, PipelineView, RunView
+
+
+def edge_view(row: EdgeRow) -> EdgeView:
+    """An edge as it was last known."""
+    return EdgeView(
+        name=row.name,
+        labels=labels_of(row),
+        online=row.online,
+        since=row.since,
+        generation=row.generation,
+        report=report_of(row),
+    )
+
+
+def run_view(row: RunRow) -> RunView:
+    """A run with what is known of it so far."""
+    run = to_run(row)
+    exited, started = run.exited, run.started
+    return RunView(
+        id=run.id,
+        job=run.job.name,
+        state=run.state,
+        reason=run.reason,
+        attempt=run.attempt,
+        edge=run.edge,
+        trigger="manual" if row.trigger == "manual" else "schedule",
+        scheduled_at=row.scheduled_at,
+        created_at=row.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        deadline=run.deadline,
+        script_s=exited.script_s if exited else None,
+        exit_code=exited.exit_code if exited else None,
+        executor=started.executor if started else "",
+        environment_cached=started.environment_cached if started else None,
+        data=run.data,
+        metrics=exited.outputs.metrics if exited and exited.outputs else {},
+        model=run.job.model,
+        version=run.version,
+        log_tail=exited.log_tail if exited else (),
+    )
+
+
+def job_view(session: Session, name: str) -> JobView:
+    """A job and why it is not running."""
+    row, spec = get_job(session, name=name)
+    last = last_row(session, job=name)
+    state = to_run(last).state if last else None
+    if last is not None and state in LIVE:
+        why = f"run {last.id} is {state}: {last.reason}"
+    elif spec.paused:
+        why = "it is paused"
+    elif row.next_fire_at is not None:
+        why = f"it is due at {row.next_fire_at:%Y-%m-%d %H:%M:%S} UTC"
+    else:
+        why = "its schedule is over" if spec.schedule else "it has no schedule: `tidemill job run` starts it"
+    return JobView(
+        spec=spec,
+        created_at=row.created_at,
+        next_fire_at=row.next_fire_at,
+        last_run=last.id if last else None,
+        last_run_state=state,
+        why=why,
+    )
+
+
+def model_view(session: Session, name: str) -> ModelView:
+    """A model with its aliases, and its versions newest first."""
+    row = get_model(session, name=name)
+    found = aliases(session, model=name)
+    return ModelView(
+        name=name,
+        description=row.description,
+        aliases=tuple(
+            AliasView(name=alias.alias, version=alias.version, moved_at=alias.moved_at, reason=alias.reason)
+            for alias in found
+        ),
+        versions=tuple(versions(session, model=name)),
+    )
+
+
+def pipeline_view(session: Session, name: str) -> PipelineView:
+    """A pipeline, and how it does on each edge that reports it."""
+    row = get_pipeline(session, name=name)
+    edges = {}
+    for edge in list_edges(session):
+        report = report_of(edge)
+        edges |= {edge.name: status for status in (report.pipelines if report else ()) if status.name == name}
+    spec = PipelineSpec.model_validate_json(row.spec)
+    return PipelineView(spec=spec, version=row.version, created_at=row.created_at, edges=edges)
+
+
+def library_view(row: LibraryRow) -> LibraryView:
+    """A library's newest version."""
+    return LibraryView(spec=LibrarySpec.model_validate_json(row.spec), version=row.version, created_at=row.created_at)
+
+
+def deployment_view(session: Session, spec: DeploymentSpec) -> DeploymentView:
+    """A deployment, and per edge whether what it wishes is so."""
+    refs = [spec.model] if spec.model else []
+    if spec.pipeline:
+        pipeline = PipelineSpec.model_validate_json(get_pipeline(session, name=spec.pipeline).spec)
+        refs = [ref for kind, ref in references(pipeline) if kind == "model"]
+    found = {ref: resolve(session, ref=ref) for ref in refs}
+    return DeploymentView(
+        spec=spec,
+        models={ref: version[0].version for ref, version in found.items() if version},
+        edges={edge.name: _standing(session, spec, edge) for edge in list_edges(session) if chooses(spec, edge)},
+    )
+
+
+def _standing(session: Session, spec: DeploymentSpec, edge: EdgeRow) -> str:
+    """``ready``, or what is missing on one edge."""
+    wanted, report = wanted_on(session, edge), report_of(edge)
+    if spec.name in wanted.missing:
+        return wanted.missing[spec.name]
+    if not edge.online or report is None:
+        return "offline"
+    if report.generation < edge.generation:
+        return f"has not applied generation {edge.generation} yet"
+    if spec.pipeline:
+        status = next((status for status in report.pipelines if status.name == spec.pipeline), None)
+        if status is None:
+            return "not started yet"
+        return "ready" if status.state is PipelineState.LISTENING else f"{status.state}: {status.reason}"
+    model = next((status for status in report.models if (spec.model or "").startswith(status.name)), None)
+    return f"{model.state}: {model.reason}".rstrip(": ") if model else "not fetched yet"
