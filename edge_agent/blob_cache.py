@@ -1,0 +1,107 @@
+"""Deciding which blobs may go when they take too much disk; what anything still refers to stays."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from edge_agent.inputs import SPEC_LIMIT_BYTES, named_inputs
+from edge_agent.task_machine import Task
+from schemas.errors import TidemillError
+from schemas.jobs import TaskSpec
+from schemas.manifest import WantedModel, WantedPipeline
+from schemas.models import ModelVersion
+from schemas.names import BlobDigest, BlobRef
+from transport.blob_store import BlobDirectory
+
+log = logging.getLogger(__name__)
+
+SPARED_S = 3600.0  # nothing younger goes: it may have been stored for something that is not written down yet
+SWEEP_EVERY_S = 600.0
+
+
+class BlobCache:
+    """Marks what is referred to, and sweeps the rest, oldest first, until all blobs together fit under the cap."""
+
+    def __init__(
+        self,
+        blobs: BlobDirectory,
+        in_use: Callable[[], Iterable[BlobRef]],
+        *,
+        cap_bytes: int,
+        spared_s: float = SPARED_S,
+    ) -> None:
+        self._blobs, self._in_use, self._cap_bytes, self._spared_s = blobs, in_use, cap_bytes, spared_s
+
+    async def serve(self) -> None:
+        """Sweep now and then, until cancelled."""
+        while True:
+            in_use = {ref.digest for ref in self._in_use()}
+            for part in set(self._blobs.parts()) - in_use:  # on the loop: no transfer can begin in between
+                self._blobs.delete(part)
+            freed_bytes = await asyncio.to_thread(self.sweep, in_use)
+            if freed_bytes:
+                log.info("blobs swept", extra={"freed_bytes": freed_bytes})
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    def sweep(self, in_use: set[BlobDigest]) -> int:
+        """Delete what may go, if that is needed; blocks. Returns how many bytes that freed."""
+        found = [(*_age_and_size(self._blobs.path(digest)), digest) for digest in self._blobs.digests()]
+        excess = sum(size_bytes for _, size_bytes, _ in found) - self._cap_bytes
+        freed_bytes = 0
+        for age_s, size_bytes, digest in sorted(found, reverse=True):
+            if freed_bytes >= excess or age_s < self._spared_s:
+                break
+            if digest not in in_use:
+                self._blobs.delete(digest)
+                freed_bytes += size_bytes
+        return freed_bytes
+
+
+def blobs_of_tasks(tasks: Iterable[Task], blobs: BlobDirectory) -> Iterator[BlobRef]:
+    """Each task's spec, its inputs while it has not ended, its outputs after that."""
+    for task in tasks:
+        yield task.spec
+        if task.exited is not None:
+            if task.exited.log is not None:
+                yield task.exited.log
+            if (made := task.exited.outputs) is not None:
+                yield from (made.model, *made.additional.values())
+        elif (text := _held(task.spec, blobs)) is not None:
+            try:
+                yield from (ref for _, ref in named_inputs(TaskSpec.model_validate_json(text)))
+            except ValidationError:
+                continue  # preparing will refuse it and say why
+
+
+def blobs_of_models(models: Iterable[WantedModel], blobs: BlobDirectory) -> Iterator[BlobRef]:
+    """Each version's card and, as far as the card is here, its files."""
+    for model in models:
+        yield model.card
+        if (text := _held(model.card, blobs)) is not None:
+            try:
+                yield from ModelVersion.model_validate_json(text).files.values()
+            except ValidationError:
+                continue  # the shelf will refuse it and say why
+
+
+def blobs_of_pipelines(pipelines: Iterable[WantedPipeline]) -> Iterator[BlobRef]:
+    """Each pipeline's spec and libraries; its models are counted as models."""
+    for pipeline in pipelines:
+        yield pipeline.spec
+        yield from pipeline.libraries.values()
+
+
+def _held(ref: BlobRef, blobs: BlobDirectory) -> bytes | None:
+    try:
+        return blobs.read_bytes(ref.digest, SPEC_LIMIT_BYTES)
+    except TidemillError:
+        return None
+
+
+def _age_and_size(path: Path) -> tuple[float, int]:
+    status = path.stat()
+    return time.time() - status.st_mtime, status.st_size
