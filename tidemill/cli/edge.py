@@ -1,0 +1,123 @@
+"""`tidemill edge`: enrol machines and see how they are."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schemas.errors import BadInput, Conflict
+from tidemill.cli.options import Json, Name
+from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, print_one, say
+from tidemill.cli.session import connect
+
+if TYPE_CHECKING:
+    from schemas.views import EdgeView
+
+app = typer.Typer(help="Enrol edges and see how they are.", no_args_is_help=True)
+
+
+def _state(edge: "EdgeView") -> str:
+    if edge.since is None:
+        return "never seen"
+    return "online" if edge.online else "offline"
+
+
+def _served(edge: "EdgeView") -> str:
+    if edge.report is None:
+        return ""
+    models = [f"model {one.name}:{one.version} {one.state} {one.reason}" for one in edge.report.models]
+    pipelines = [f"pipeline {one.name}:{one.version} {one.state} {one.reason}" for one in edge.report.pipelines]
+    return "\n".join([*models, *pipelines])
+
+
+def _tasks(edge: "EdgeView") -> str:
+    tasks = edge.report.tasks if edge.report else ()
+    return "\n".join(f"{task.run_id} attempt {task.attempt}: {task.state} {task.reason}" for task in tasks)
+
+
+_COLUMNS: Columns["EdgeView"] = {
+    "NAME": lambda edge: edge.name,
+    "STATE": _state,
+    "SINCE": lambda edge: ago(edge.since),
+    "TASKS": lambda edge: len(edge.report.tasks) if edge.report else "",
+    "PIPELINES": lambda edge: len(edge.report.pipelines) if edge.report else "",
+    "LABELS": lambda edge: pairs(edge.labels),
+}
+_FIELDS: Columns["EdgeView"] = {
+    "name": lambda edge: edge.name,
+    "state": _state,
+    "since": lambda edge: ago(edge.since),
+    "labels": lambda edge: pairs(edge.labels),
+    "manifest": lambda edge: f"generation {edge.generation}",
+    "applied": lambda edge: edge.report and f"generation {edge.report.generation}",
+    "refused": lambda edge: edge.report and edge.report.refused,
+    "agent": lambda edge: edge.report and edge.report.agent_version,
+    "executors": lambda edge: edge.report and ", ".join(edge.report.capabilities.executors),
+    "serves": _served,
+    "tasks": _tasks,
+}
+
+
+@app.command("list")
+def list_edges(context: typer.Context, as_json: Json = False) -> None:
+    """List every enrolled edge."""
+    with connect(context) as client:
+        edges = client.edges()
+    print_list(edges, _COLUMNS, as_json=as_json, empty="no edge yet; add one with: tidemill edge add NAME")
+
+
+@app.command("show")
+def show_edge(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Show what is known of one edge."""
+    with connect(context) as client:
+        print_one(client.edge(name), _FIELDS, as_json=as_json)
+
+
+@app.command("add")
+def add_edge(
+    context: typer.Context,
+    name: Name,
+    label: Annotated[list[str] | None, typer.Option(help="A label as KEY=VALUE; may be given several times.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write the agent's configuration; default NAME.toml.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if there is one.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Enrol an edge and write the configuration that its agent starts with.
+
+    The file holds the edge's credentials, which are told this once: move it to the edge, and keep no copy.
+    """
+    labels = _labels(label or [])
+    file = output or Path(f"{name}.toml")
+    if file.exists() and not force:
+        raise Conflict(f"{file} exists already; write elsewhere with --output, or overwrite it with --force")
+    if not file.parent.is_dir():
+        raise BadInput(f"there is no folder {file.parent} to write {file.name} into")
+    with connect(context) as client:
+        enrolled = client.add_edge(name, labels)
+    _write_secret(file, enrolled.agent_config)
+    say(f"wrote {file}; on the edge, start: tidemill agent --config {file.name}")
+    if as_json:
+        print_json({"edge": enrolled.edge.model_dump(mode="json"), "agent_config_file": str(file)})
+
+
+def _labels(given: list[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise BadInput(f"{text!r} is no label; write KEY=VALUE, such as line=7")
+        labels[key] = value
+    return labels
+
+
+def _write_secret(file: Path, text: str) -> None:
+    """Write for the owner's eyes only from the first byte on; a link in the file's place is not followed."""
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as secret:
+        secret.write(text)
+        secret.flush()
+        os.fsync(secret.fileno())
+    part.replace(file)
