@@ -1,0 +1,157 @@
+"""Runs people's queries on one unchanging state of the collections, where they can neither write nor stay for ever."""
+
+import sqlite3
+import time
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from controller.query_functions import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS
+from schemas.errors import BadInput, NotFound, Unreachable
+
+MAX_VALUE_BYTES = 16 * 1024 * 1024
+"""No text, no row between two steps of a query, grows beyond this."""
+
+_STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine: some tenths of a millisecond
+_PATTERN_BYTES = 500  # LIKE and GLOB take a time that grows with a power of the pattern's wildcards
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The rows of a query, as they are found: each asks the database for the next."""
+
+    columns: tuple[str, ...]  # as SQLite names them: not always different
+    rows: Iterator[tuple[object, ...]]
+
+
+@dataclass(slots=True)
+class _Guard:
+    """What the running statement may do; SQLite asks it."""
+
+    collections: frozenset[str] = frozenset()
+    deadline: float = 0.0
+    denied: str = ""
+    timed_out: bool = field(default=False)
+
+    def authorize(
+        self, action: int, first: str | None, second: str | None, schema: str | None, _via: str | None
+    ) -> int:
+        """SQLite's question for everything a statement would do, while it is prepared."""
+        match action:
+            case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_RECURSIVE:
+                return sqlite3.SQLITE_OK
+            case sqlite3.SQLITE_FUNCTION if second in ALLOWED_FUNCTIONS:
+                return sqlite3.SQLITE_OK
+            case sqlite3.SQLITE_READ if schema == "main" and first in self.collections | TABLE_FUNCTIONS:
+                return sqlite3.SQLITE_OK
+            case sqlite3.SQLITE_READ:
+                self.denied = self.denied or f"reads {first}, which is none of its collections"
+            case sqlite3.SQLITE_FUNCTION:
+                self.denied = self.denied or f"calls {second}(), which queries cannot"
+            case _:
+                self.denied = self.denied or "does something else than read"
+        return sqlite3.SQLITE_DENY
+
+    def look(self) -> int:
+        """SQLite's question every few steps whether to go on."""
+        self.timed_out = time.monotonic() > self.deadline
+        return self.timed_out
+
+
+class Reader:
+    """One state of all collections."""
+
+    def __init__(self, connection: sqlite3.Connection, *, timeout_s: float) -> None:
+        self._connection, self._timeout_s = connection, timeout_s
+        self._guard = _Guard()
+
+    def last_position(self, collection: str) -> int:
+        """The position of the newest row; 0 if there is none. Raises NotFound."""
+        quoted = collection.replace('"', '""')
+        with self._watched({collection}):
+            try:
+                found = self._connection.execute(f'SELECT max(position) FROM main."{quoted}"').fetchone()  # noqa: S608
+            except sqlite3.OperationalError as error:
+                raise NotFound(f"there is no collection {collection}") from error
+        return int(found[0] or 0)
+
+    @contextmanager
+    def run(self, sql: str, collections: Collection[str]) -> Iterator[Result]:
+        """Run a SELECT that may read these collections alone; its rows come while the block lasts.
+
+        Raises:
+            BadInput: SQLite refuses it, or it takes longer than it may; also while the rows come.
+        """
+        with self._watched(collections), closing(self._connection.cursor()) as cursor:
+            cursor.execute(sql)
+            yield Result(tuple(column[0] for column in cursor.description), cursor)
+
+    @contextmanager
+    def _watched(self, collections: Collection[str]) -> Iterator[None]:
+        guard = self._guard
+        guard.collections, guard.deadline = frozenset(collections), time.monotonic() + self._timeout_s
+        guard.denied, guard.timed_out = "", False
+        self._connection.set_authorizer(guard.authorize)
+        self._connection.set_progress_handler(guard.look, _STEPS_BETWEEN_LOOKS)
+        try:
+            yield
+        except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
+            if guard.timed_out:
+                raise BadInput(f"the query took more than {self._timeout_s:g} s and was stopped") from error
+            raise BadInput(f"the query {guard.denied or f'failed: {error}'}") from error
+        finally:
+            self._connection.set_progress_handler(None, 0)
+            self._connection.set_authorizer(None)
+
+
+@contextmanager
+def open_reader(file: Path, *, timeout_s: float) -> Iterator[Reader]:
+    """Open a read-only connection with one transaction. Raises Unreachable."""
+    sqlite3.register_converter("JSON_TEXT", _json)
+    sqlite3.register_converter("BOOLEAN", _boolean)
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(closing(_connect(file)))
+            _restrict(connection)
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM main.sqlite_master")  # the first read is what fixes the state
+        except sqlite3.Error as error:
+            raise Unreachable(f"the collection store {file} cannot be read: {error}") from error
+        yield Reader(connection, timeout_s=timeout_s)
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{file.as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        detect_types=sqlite3.PARSE_DECLTYPES,  # converts result columns that are plainly a collection's column
+        check_same_thread=False,
+    )
+
+
+def _restrict(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA trusted_schema=OFF")
+    # SQLite declares these on first use by what looks like a write, which the guard would deny.
+    connection.execute("SELECT count(*) FROM json_each('[]'), json_tree('[]')").fetchall()
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
+
+
+def _json(text: bytes) -> object:
+    """A JSON column's value; a UNION may put something else into the same column, which stays text."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text.decode(errors="replace")
+
+
+def _boolean(text: bytes) -> object:
+    """A boolean column's value; see ``_json`` for what else may come."""
+    return {b"0": False, b"1": True}[text] if text in {b"0", b"1"} else _json(text)

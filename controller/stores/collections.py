@@ -1,0 +1,155 @@
+"""The collection store: a database of its own, so that no query can reach anything but collections."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Literal
+
+import orjson
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from controller.column_values import utc_text
+from controller.payloads import Parsed, Rejected, Row
+from controller.stores import collection_rejects
+from controller.stores.collection_changes import add_columns, added_columns, check_new, check_topics
+from controller.stores.collection_database import CollectionDatabase
+from controller.stores.collection_reader import Reader, open_reader
+from controller.stores.collection_tables import collections, rows_table, subscriptions
+from schemas.collections import CollectionSpec, ColumnType
+from schemas.errors import NotFound
+from schemas.views import CollectionView, Reject
+
+
+class CollectionStore:
+    """Collections and their rows. Every method blocks on the disk: call it through ``asyncio.to_thread``.
+
+    Any of them may raise ``Unreachable`` (locked, disk full): nothing was written then, and it may be tried again.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = CollectionDatabase(url)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def declare(self, spec: CollectionSpec) -> Literal["created", "altered", "unchanged"]:
+        """Make the collection, or change it to what is declared now.
+
+        Raises:
+            Conflict: columns would change or go, or the name differs from another's by case only.
+            BadInput: the name is the database's own, or two topics overlap.
+        """
+        check_topics(spec)
+        with self._database.writing() as connection:
+            names = connection.scalars(select(collections.c.name)).all()
+            if spec.name not in names:
+                check_new(spec, others=names)
+                rows_table(spec).create(connection)
+                connection.execute(
+                    insert(collections).values(name=spec.name, spec=spec.model_dump_json(), created=_now())
+                )
+                return "created"
+            before = _spec(connection, spec.name)
+            if before == spec:
+                return "unchanged"
+            add_columns(connection, collection=spec.name, columns=added_columns(before, spec))
+            named = update(collections).where(collections.c.name == spec.name)
+            connection.execute(named.values(spec=spec.model_dump_json()))
+            return "altered"
+
+    def specs(self) -> tuple[CollectionSpec, ...]:
+        """Every declaration, by name."""
+        with self._database.reading() as connection:
+            stored = connection.scalars(select(collections.c.spec).order_by(collections.c.name))
+            return tuple(CollectionSpec.model_validate_json(text) for text in stored)
+
+    def spec(self, name: str) -> CollectionSpec:
+        """One declaration. Raises NotFound."""
+        with self._database.reading() as connection:
+            return _spec(connection, name)
+
+    def view(self, name: str) -> CollectionView:
+        """A collection and how full it is. Raises NotFound."""
+        with self._database.reading() as connection:
+            spec = _spec(connection, name)
+            row = connection.execute(select(collections).where(collections.c.name == name)).one()
+            last = _last_position(connection, spec)
+            return CollectionView(spec=spec, rows=row.rows, last_position=last, rejects=row.rejects)
+
+    def insert(self, name: str, rows: Sequence[Row], rejects: Sequence[Rejected] = ()) -> int:
+        """Add rows, and what did not fit, in one transaction; returns the last position. Raises NotFound."""
+        return self.insert_all(name, [Parsed(list(rows), list(rejects))])
+
+    def insert_all(self, name: str, batches: Iterable[Parsed]) -> int:
+        """Add batches as they are made, all of them or, if one raises, none; returns the last position.
+
+        Others cannot write until it has ended.
+        """
+        with self._database.writing() as connection:
+            spec, now = _spec(connection, name), _now()
+            table, blank = rows_table(spec), dict.fromkeys(spec.columns)
+            for batch in batches:
+                if batch.rows:
+                    connection.execute(insert(table), [{**blank, **row, "created": now} for row in batch.rows])
+                    counted = update(collections).where(collections.c.name == name)
+                    connection.execute(counted.values(rows=collections.c.rows + len(batch.rows)))
+                collection_rejects.add(connection, name=name, put_aside=batch.rejects, at=now)
+            return _last_position(connection, spec)
+
+    def rows(self, name: str, after: int = 0, limit: int = 100) -> list[dict[str, object]]:
+        """Up to ``limit`` rows behind a position, in order, with their JSON parsed. Raises NotFound."""
+        with self._database.reading() as connection:
+            spec = _spec(connection, name)
+            table = rows_table(spec)
+            wanted = select(table).where(table.c.position > after).order_by(table.c.position).limit(limit)
+            found = [dict(row) for row in connection.execute(wanted).mappings()]
+        json_columns = [column for column, kind in spec.columns.items() if kind is ColumnType.JSON]
+        for row in found:
+            row.update({column: orjson.loads(row[column]) for column in json_columns if row[column] is not None})
+        return found
+
+    def rejects(self, name: str, limit: int = 100) -> list[Reject]:
+        """The newest rejects, newest first. Raises NotFound."""
+        with self._database.reading() as connection:
+            _spec(connection, name)
+            return collection_rejects.newest(connection, name=name, limit=limit)
+
+    def last_position(self, name: str) -> int:
+        """The position of the newest row; 0 if there is none. Raises NotFound."""
+        with self._database.reading() as connection:
+            return _last_position(connection, _spec(connection, name))
+
+    def subscribed(self) -> dict[str, frozenset[str]]:
+        """By collection, the topic filters that its session at the broker may hold."""
+        with self._database.reading() as connection:
+            found: dict[str, set[str]] = {}
+            for row in connection.execute(select(subscriptions)):
+                found.setdefault(row.collection, set()).add(row.filter)
+            return {name: frozenset(filters) for name, filters in found.items()}
+
+    def note_subscribed(self, name: str, filters: Iterable[str]) -> None:
+        """Remember the topic filters that the collection's session at the broker may hold from now on."""
+        with self._database.writing() as connection:
+            connection.execute(delete(subscriptions).where(subscriptions.c.collection == name))
+            for topic_filter in sorted(filters):
+                connection.execute(insert(subscriptions).values(collection=name, filter=topic_filter))
+
+    def reader(self, *, timeout_s: float) -> AbstractContextManager[Reader]:
+        """One state of all collections, for the queries of people; each may take ``timeout_s``."""
+        return open_reader(self._database.file, timeout_s=timeout_s)
+
+
+def _spec(connection: Connection, name: str) -> CollectionSpec:
+    stored = connection.scalar(select(collections.c.spec).where(collections.c.name == name))
+    if stored is None:
+        raise NotFound(f"there is no collection {name}")
+    return CollectionSpec.model_validate_json(stored)
+
+
+def _last_position(connection: Connection, spec: CollectionSpec) -> int:
+    return connection.scalar(select(func.max(rows_table(spec).c.position))) or 0
+
+
+def _now() -> str:
+    return utc_text(datetime.now(UTC))
