@@ -24,7 +24,8 @@ def check_query(sql: str, collections: Iterable[str]) -> CheckedQuery:
     try:
         tokens, tree = _parse(sql)
         _refuse_other_than_reading(tree, tokens)
-        read = _collections_read(tree, tokens, known)
+        own = frozenset(cte.alias.lower() for cte in tree.find_all(exp.CTE))
+        read = _collections_read(tree, tokens, known, own)
         ordered_by = _natural_order(tree, known)
     except RecursionError:
         raise BadInput("the query is nested too deep to be checked") from None
@@ -35,6 +36,7 @@ def check_query(sql: str, collections: Iterable[str]) -> CheckedQuery:
     has_with, recursive = _leading_with(tokens)
     return CheckedQuery(
         collections=read,
+        own=own,
         limited=tree.args.get("limit") is not None,
         has_with=has_with,
         recursive=recursive,
@@ -103,8 +105,9 @@ def _refuse_other_than_reading(tree: exp.Query, tokens: list[Token]) -> None:
                 raise BadInput(f"queries cannot call {name.lower()}(){_find(tokens, name)}")
 
 
-def _collections_read(tree: exp.Query, tokens: list[Token], known: Mapping[str, str]) -> tuple[str, ...]:
-    own = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+def _collections_read(
+    tree: exp.Query, tokens: list[Token], known: Mapping[str, str], own: frozenset[str]
+) -> tuple[str, ...]:
     for name in sorted(own & known.keys()):
         raise BadInput(f"WITH {name} hides the collection of that name{_find(tokens, name)}; call it something else")
     read: dict[str, None] = {}

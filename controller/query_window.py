@@ -17,10 +17,16 @@ class CheckedQuery:
     """A query that may run, in the words in which it was written but for its comments."""
 
     collections: tuple[str, ...]  # the ones it reads, as they were declared
+    own: frozenset[str]  # its own common table expressions, lower case
     limited: bool  # its outermost SELECT has a LIMIT
     has_with: bool  # ``body`` goes on with the query's own common table expressions
     recursive: bool
     body: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every common table expression of the SQL that ``within`` makes, in lower case."""
+        return self.own | {name.lower() for name in self.collections}
 
     def within(self, windows: Mapping[str, Window]) -> str:
         """The SQL that sees only the rows in these windows, one for each of ``collections``.

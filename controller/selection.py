@@ -75,7 +75,7 @@ def check(store: CollectionStore, queries: Sequence[Query]) -> None:
             with _naming(f"query {index}"):
                 checked = check_job_query(query, names)
                 sql = checked.within(dict.fromkeys(checked.collections, Window(0, 0)))
-                with reader.run(f"EXPLAIN {sql}", checked.collections):
+                with reader.run(f"EXPLAIN {sql}", checked.collections, checked.names):
                     pass
 
 
@@ -95,7 +95,7 @@ def _run(
     windows = {name: Window(0, reader.last_position(name)) for name in checked.collections}
     if query.new_data_only and query.collection:
         windows[query.collection] = Window(after, max(after, windows[query.collection].upto))
-    with reader.run(checked.within(windows), checked.collections) as result:
+    with reader.run(checked.within(windows), checked.collections, checked.names) as result:
         return windows, _write(result, writer, max_bytes)
 
 

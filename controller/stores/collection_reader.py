@@ -32,6 +32,7 @@ class _Guard:
     """What the running statement may do; SQLite asks it."""
 
     collections: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()  # the statement's common table expressions
     deadline: float = 0.0
     denied: str = ""
     timed_out: bool = field(default=False)
@@ -47,6 +48,8 @@ class _Guard:
                 return sqlite3.SQLITE_OK
             case sqlite3.SQLITE_READ if schema == "main" and first in self.collections | TABLE_FUNCTIONS:
                 return sqlite3.SQLITE_OK
+            case sqlite3.SQLITE_READ if not second and (first or "").lower() in self.own | TABLE_FUNCTIONS:
+                return sqlite3.SQLITE_OK  # named after FROM, with none of its columns used
             case sqlite3.SQLITE_READ:
                 self.denied = self.denied or f"reads {first}, which is none of its collections"
             case sqlite3.SQLITE_FUNCTION:
@@ -71,7 +74,7 @@ class Reader:
     def last_position(self, collection: str) -> int:
         """The position of the newest row; 0 if there is none. Raises NotFound."""
         quoted = collection.replace('"', '""')
-        with self._watched({collection}):
+        with self._watched({collection}, ()):
             try:
                 found = self._connection.execute(f'SELECT max(position) FROM main."{quoted}"').fetchone()  # noqa: S608
             except sqlite3.OperationalError as error:
@@ -79,20 +82,26 @@ class Reader:
         return int(found[0] or 0)
 
     @contextmanager
-    def run(self, sql: str, collections: Collection[str]) -> Iterator[Result]:
+    def run(self, sql: str, collections: Collection[str], own: Collection[str] = ()) -> Iterator[Result]:
         """Run a SELECT that may read these collections alone; its rows come while the block lasts.
+
+        Args:
+            sql: The statement.
+            collections: As they were declared.
+            own: The names, in lower case, that the statement gives to common table expressions.
 
         Raises:
             BadInput: SQLite refuses it, or it takes longer than it may; also while the rows come.
         """
-        with self._watched(collections), closing(self._connection.cursor()) as cursor:
+        with self._watched(collections, own), closing(self._connection.cursor()) as cursor:
             cursor.execute(sql)
             yield Result(tuple(column[0] for column in cursor.description), cursor)
 
     @contextmanager
-    def _watched(self, collections: Collection[str]) -> Iterator[None]:
+    def _watched(self, collections: Collection[str], own: Collection[str]) -> Iterator[None]:
         guard = self._guard
-        guard.collections, guard.deadline = frozenset(collections), time.monotonic() + self._timeout_s
+        guard.collections, guard.own = frozenset(collections), frozenset(own)
+        guard.deadline = time.monotonic() + self._timeout_s
         guard.denied, guard.timed_out = "", False
         self._connection.set_authorizer(guard.authorize)
         self._connection.set_progress_handler(guard.look, _STEPS_BETWEEN_LOOKS)
