@@ -11,7 +11,7 @@ LOOK_S = 0.1
 async def until(condition: Callable[[], bool], timeout_s: float = math.inf) -> bool:
     """Look ten times a second whether ``condition`` holds; False if it did not within ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
-    while not condition():  # noqa: ASYNC110 - the condition is outside this process
+    while not condition():
         if time.monotonic() > deadline:
             return False
         await asyncio.sleep(LOOK_S)

@@ -38,10 +38,11 @@ class ProcessExecutor:
     def __init__(self, tasks: Path, environments: Path, install: InstallSettings) -> None:
         self._tasks, self._install = tasks, install
         self._environments = EnvironmentCache(environments, install.timeout_s)
+        self._python = os.path.realpath(sys.executable)
 
     async def prepare(self, request: TaskRequest, note: Callable[[str], None]) -> Environment:
         """Make a virtual environment with the agent's own Python, or find it."""
-        key = key_of(request, self.name, sys.version, os.path.realpath(sys.executable))
+        key = key_of(request, self.name, sys.version, self._python)
         cached = await self._environments.get(key, request, self._run_installer, note)
         return Environment(key=key, path=self._environments.place(key).venv, cached=cached)
 
