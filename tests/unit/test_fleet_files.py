@@ -1,0 +1,107 @@
+"""Reading fleet files: what is wrong is told with its place, and files become blobs."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import BadInput, NotFound, TidemillError
+from schemas.fleet import JobDocument, LibraryDocument
+from schemas.names import BlobRef
+from tidemill.client import blob_ref
+from tidemill.fleet_files import read_fleet
+
+JOB = "kind: Job\nname: iris-retrain\nmodel: iris\nedge: press-1\nscripts: [training/train.py]\n"
+
+
+def complaints(tmp_path: Path, text: str) -> list[str]:
+    """What is said about a fleet file, without the folder's name."""
+    (tmp_path / "training").mkdir(exist_ok=True)
+    (tmp_path / "training/train.py").touch()
+    file = tmp_path / "fleet.yaml"
+    file.write_text(text)
+
+    def never(path: Path) -> BlobRef:
+        raise AssertionError(f"{path} was uploaded although the fleet file is wrong")
+
+    with pytest.raises(TidemillError) as caught:
+        read_fleet(file, never)
+    return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+
+
+IN_JOB = "(document 1, Job iris-retrain) "
+KINDS = "Collection, Model, Job, Library, Pipeline, Deployment"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        (JOB + "shedule: {every: 5m}\n", 6, IN_JOB + "shedule: no such key; did you mean schedule?"),
+        (JOB + "limits:\n  cpus: 1\n  timeout: 10m\n", 8, IN_JOB + "limits.timeout: no such key"),
+        (JOB + "schedule: {every: 5 minutes}\n", 6, IN_JOB + "schedule.every: '5 minutes' is no duration"),
+        (JOB + "queries:\n- query: SELECT 1\n- {}\n", 8, IN_JOB + "queries[1].query: is needed"),
+        (JOB + "edge: press-2\n", 6, "the key 'edge' stands here a second time"),
+        (JOB + "requirements: needed.txt\n", 6, "there is no file needed.txt"),
+        (JOB + "inputs:\n- training/train.py\n- weights.bin\n", 8, "there is no file weights.bin"),
+        (JOB.replace("press-1", "Press_1"), 4, IN_JOB + "edge: 'Press_1' does not fit ^[a-z0-9]"),
+        (JOB + "---\n" + JOB, 7, "Job iris-retrain stands already at fleet.yaml:1"),
+        (JOB + "---\nkind: Jobs\n", 7, "(document 2) no such kind: Jobs; did you mean Job?"),
+        ("name: iris\n", 1, f"(document 1) has no kind; write one of {KINDS}"),
+        ("- iris\n", 1, "(document 1) is no mapping of keys to values"),
+        ("kind: [Job\n", 2, "not YAML: expected ',' or ']'"),
+        ("kind: !!python/object:os.system {}\n", 1, "not YAML: could not determine a constructor for the tag"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, line: int, complaint: str) -> None:
+    """Each mistake is one line that begins with file and line, and nothing is uploaded."""
+    (said,) = complaints(tmp_path, text)
+    assert said.startswith(f"fleet.yaml:{line}: {complaint}")
+
+
+def test_an_empty_file_is_a_mistake(tmp_path: Path) -> None:
+    """A file without documents says what belongs there."""
+    assert complaints(tmp_path, "---\n---\n") == [
+        f"fleet.yaml: no documents in it; each begins with a kind, one of {KINDS}"
+    ]
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """Who made three mistakes in two documents need not apply three times to learn of them."""
+    said = complaints(tmp_path, JOB + "a: 1\nb: 2\n---\nkind: Model\nname: '?'\n")
+    assert [line.split(":")[1] for line in said] == ["6", "7", "10"]
+
+
+def test_a_missing_fleet_file_is_said(tmp_path: Path) -> None:
+    """No such file is NotFound, with the path as it was written."""
+    with pytest.raises(NotFound, match=r"there is no file .*nowhere\.yaml"):
+        read_fleet(tmp_path / "nowhere.yaml", blob_ref)
+
+
+def test_files_become_blobs(tmp_path: Path) -> None:
+    """Paths are relative to the fleet file; each becomes its last part and the digest of its bytes."""
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training/train.py").write_text("print('hello')")
+    (tmp_path / "lib.py").write_text("")
+    (tmp_path / "fleet.yaml").write_text(JOB + "---\nkind: Library\nname: pipelib_x\nfile: lib.py\n")
+    job, library = read_fleet(tmp_path / "fleet.yaml", blob_ref).documents
+    assert isinstance(job, JobDocument)
+    assert isinstance(library, LibraryDocument)
+    assert job.scripts[0].path == "train.py"
+    assert job.scripts[0].blob == blob_ref(tmp_path / "training/train.py")
+    assert library.file.blob == BlobRef(
+        digest="sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", size_bytes=0
+    )
+
+
+def test_only_what_was_written_is_sent(tmp_path: Path) -> None:
+    """Defaults are left to the controller, so that a newer one may choose better."""
+    (tmp_path / "fleet.yaml").write_text("kind: Model\nname: iris\n")
+    fleet = read_fleet(tmp_path / "fleet.yaml", blob_ref)
+    assert fleet.model_dump(exclude_unset=True) == {"documents": ({"kind": "Model", "name": "iris"},)}
+
+
+@pytest.mark.parametrize("depth", [10_000])
+def test_absurd_nesting_is_refused(tmp_path: Path, depth: int) -> None:
+    """A file that nests deeper than Python can follow is refused with a message."""
+    (tmp_path / "fleet.yaml").write_text("[" * depth)
+    with pytest.raises(BadInput, match="not YAML"):
+        read_fleet(tmp_path / "fleet.yaml", blob_ref)
