@@ -4,7 +4,6 @@ import asyncio
 import logging
 
 from sqlmodel import Session
-from transport.receiver import BlobReceiver
 
 from controller.registry import Registry
 from controller.run_logs import RunLogs
@@ -28,6 +27,7 @@ from controller.task_writing import TaskWriter
 from schemas.errors import NotFound, TaskFailed
 from schemas.names import BlobRef
 from schemas.runs import ON_EDGE, Exited, Outcome, RunState
+from transport.transfer import BlobReceiver
 
 log = logging.getLogger(__name__)
 

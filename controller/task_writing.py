@@ -1,9 +1,7 @@
 """Freezes a run's data and writes down the task that its edge will do."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlmodel import Session
 
@@ -35,9 +33,16 @@ class TaskWriter:
     """From a job to the rows and the TaskSpec of one run."""
 
     def __init__(
-        self, database: Database, collections: CollectionStore, blobs: BlobDirectory, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        collections: CollectionStore,
+        blobs: BlobDirectory,
+        *,
+        max_bytes: int,
+        timeout_s: float,
     ) -> None:
-        self._database, self._collections, self._blobs, self._clock = database, collections, blobs, clock
+        self._database, self._collections, self._blobs = database, collections, blobs
+        self._max_bytes, self._timeout_s = max_bytes, timeout_s  # of one query
 
     async def write(self, run: Run) -> Event:
         """Select the rows and write the task: what came of it, for the run machine.
@@ -59,7 +64,9 @@ class TaskWriter:
         queries: list[tuple[Query, int]] = [
             (query, after.get((index, query.collection or ""), 0)) for index, query in enumerate(job.queries, start=1)
         ]
-        return select(self._collections, queries, self._blobs) if queries else []
+        if not queries:
+            return []
+        return select(self._collections, queries, self._blobs, max_bytes=self._max_bytes, timeout_s=self._timeout_s)
 
 
 def too_little(job: JobSpec, data: list[DataSelection]) -> str:

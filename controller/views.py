@@ -11,7 +11,7 @@ from controller.stores.tables import EdgeRow, LibraryRow, RunRow
 from controller.wanted import chooses, references, wanted_on
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.pipelines import PipelineSpec
-from schemas.report import PipelineState
+from schemas.report import PipelineState, PipelineStatus
 from schemas.runs import LIVE
 from schemas.views import AliasView, DeploymentView, EdgeView, JobView, LibraryView, ModelView, PipelineView, RunView
 
@@ -98,10 +98,12 @@ def model_view(session: Session, name: str) -> ModelView:
 def pipeline_view(session: Session, name: str) -> PipelineView:
     """A pipeline, and how it does on each edge that reports it."""
     row = get_pipeline(session, name=name)
-    edges = {}
+    edges: dict[str, PipelineStatus] = {}
     for edge in list_edges(session):
         report = report_of(edge)
-        edges |= {edge.name: status for status in (report.pipelines if report else ()) if status.name == name}
+        for status in report.pipelines if report else ():
+            if status.name == name:
+                edges[edge.name] = status
     spec = PipelineSpec.model_validate_json(row.spec)
     return PipelineView(spec=spec, version=row.version, created_at=row.created_at, edges=edges)
 

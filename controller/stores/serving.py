@@ -37,6 +37,11 @@ def list_pipelines(session: Session) -> list[PipelineRow]:
     return [newest[name] for name in sorted(newest)]
 
 
+def newest_specs(session: Session) -> list[PipelineSpec]:
+    """The newest version of every pipeline, as its document."""
+    return [PipelineSpec.model_validate_json(row.spec) for row in list_pipelines(session)]
+
+
 def list_libraries(session: Session) -> list[LibraryRow]:
     """The newest version of every library, by name."""
     newest = {row.name: row for row in session.exec(select(LibraryRow).order_by(col(LibraryRow.version)))}

@@ -1,0 +1,199 @@
+"""The composition root: builds the controller, serves until cancelled, closes everything in reverse."""
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from uuid import uuid4
+
+from controller.broker_accounts import BrokerAccounts
+from controller.embedded_broker import embedded_broker
+from controller.enrolment import Enrolment
+from controller.fleet import FleetDesk
+from controller.greeting import Greeting
+from controller.http.app import create_app
+from controller.http.server import address_of, open_listener, serve_http
+from controller.http.services import Services
+from controller.inbox import Inbox
+from controller.ingestion import Ingestion
+from controller.manifests import Manifests
+from controller.registry import Registry
+from controller.run_logs import RunLogs
+from controller.run_work import RunWork
+from controller.settings import ControllerSettings
+from controller.stores.collections import CollectionStore
+from controller.stores.database import Database, open_database
+from controller.stores.serving import newest_specs
+from controller.stores.tokens import first_token
+from controller.supervisor import Supervisor
+from controller.task_writing import TaskWriter
+from controller.ticks import Ticks
+from controller.user_topics import user_topics
+from schemas.broker import BrokerAddress
+from schemas.topics import CONTROLLER_PRESENCE
+from schemas.wire import ControllerPresence
+from transport.blob_store import BlobDirectory
+from transport.folder_lock import own_folder
+from transport.mqtt import Link, connect
+from transport.signing import SigningKey
+from transport.transfer import BlobReceiver, BlobSender
+
+
+def utc_now() -> datetime:
+    """The controller's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """Everything that outlives the process."""
+
+    database: Database
+    collections: CollectionStore
+    blobs: BlobDirectory
+    logs: RunLogs
+    key: SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class _Broker:
+    """The broker as the controller and as edges reach it."""
+
+    address: BrokerAddress
+    for_edges: BrokerAddress
+    accounts: BrokerAccounts | None
+    embedded: bool
+
+
+async def run(settings: ControllerSettings) -> None:
+    """Build the controller and serve until cancelled.
+
+    Raises:
+        Conflict: another controller uses the data folder.
+        Unreachable: the HTTP port is taken, or there is no broker to be had.
+        Unauthorized: the broker refuses our credentials.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(own_folder(settings.data_dir, "controller"))
+        listener = stack.enter_context(open_listener(settings.http_host, settings.http_port))
+        storage = await _open_storage(stack, settings)
+        broker = await _open_broker(stack, settings)
+        session_id = uuid4().hex
+        will = CONTROLLER_PRESENCE.pattern, ControllerPresence(online=False, session_id=session_id).to_wire()
+        link = await stack.enter_async_context(connect(broker.address, "tidemill-controller", will=will))
+        blob_link = await stack.enter_async_context(connect(broker.address, "tidemill-controller-blobs"))
+        controller = Controller(settings, storage, broker, link, blob_link, session_id)
+        await controller.say_where(listener)
+        async with asyncio.TaskGroup() as tasks:  # one crash ends all; systemd starts us again
+            for name, serve in controller.loops().items():
+                tasks.create_task(serve, name=name)
+            tasks.create_task(serve_http(controller.http, listener), name="http")
+
+
+class Controller:
+    """The parts, wired together."""
+
+    def __init__(
+        self,
+        settings: ControllerSettings,
+        storage: _Storage,
+        broker: _Broker,
+        link: Link,
+        blob_link: Link,
+        session_id: str,
+    ) -> None:
+        database, collections, blobs = storage.database, storage.collections, storage.blobs
+        rate = settings.transfer_mb_s * 1e6 if settings.transfer_mb_s else None
+        self._storage, self._broker = storage, broker
+        self._manifests = Manifests(database, storage.key, link)
+        self._greeting = Greeting(link, self._manifests, session_id)
+        self._supervisor = Supervisor(database, self._manifests, clock=utc_now)
+        self._supervisor.changed.append(lambda run: storage.logs.announce(run.id))
+        self._ticks = Ticks(database, self._supervisor.wake, clock=utc_now)
+        self._ingestion = Ingestion(broker.address, collections)
+        self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.logs, clock=utc_now)
+        self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
+        receiver = BlobReceiver(blob_link, blobs, me="controller")
+        registry = Registry(database, blobs, clock=utc_now)
+        writer = TaskWriter(
+            database,
+            collections,
+            blobs,
+            max_bytes=settings.selection_mb * 1024 * 1024,
+            timeout_s=settings.query_timeout_s,
+        )
+        self._work = RunWork(self._supervisor, writer, registry, database, receiver, storage.logs)
+        self._services = Services(
+            settings=settings,
+            broker=broker.address,
+            clock=utc_now,
+            database=database,
+            collections=collections,
+            blobs=blobs,
+            link=link,
+            supervisor=self._supervisor,
+            manifests=self._manifests,
+            ticks=self._ticks,
+            ingestion=self._ingestion,
+            logs=storage.logs,
+            fleet=FleetDesk(database, collections, blobs, registry, self._fleet_changed, clock=utc_now),
+            enrolment=Enrolment(
+                database, storage.key, broker.for_edges, broker.accounts, embedded=broker.embedded, clock=utc_now
+            ),
+        )
+        self.http = create_app(self._services, version("tidemill"))
+
+    def loops(self) -> dict[str, Coroutine[None, None, None]]:
+        """What runs side by side as long as the controller does."""
+        return {
+            "greeting": self._greeting.serve(),
+            "manifests": self._manifests.serve(),
+            "inbox": self._inbox.serve(),
+            "supervisor": self._supervisor.serve(self._work),
+            "ticks": self._ticks.serve(),
+            "ingestion": self._ingestion.serve(),
+            "blobs": self._sender.serve(),
+        }
+
+    async def say_where(self, listener: socket.socket) -> None:
+        """Tell on standard output where the API is, and the token when it is new: it is shown this once."""
+        token = await self._storage.database.call(lambda session: first_token(session, now=utc_now()))
+        await self._fleet_changed()
+        print(f"Tidemill controller: {address_of(listener)}", flush=True)  # noqa: T201 - what the operator asked for
+        if token is not None:
+            print(f"API token, shown this once: {token}", flush=True)  # noqa: T201
+
+    async def _fleet_changed(self) -> None:
+        """Have every loop look at the documents again."""
+        self._ticks.jobs_changed()
+        self._ingestion.refresh()
+        if self._broker.accounts is not None:
+            specs = await asyncio.to_thread(self._storage.collections.specs)
+            pipelines = await self._storage.database.call(newest_specs)
+            await asyncio.to_thread(self._broker.accounts.allow, user_topics(specs, pipelines))
+        await self._manifests.mark_all()
+
+
+async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> _Storage:
+    folder = settings.data_dir
+    control_url = settings.control_url or f"sqlite:///{folder / 'control.db'}"
+    database = await asyncio.to_thread(open_database, control_url)
+    stack.callback(database.close)
+    collections_url = settings.collections_url or f"sqlite:///{folder / 'collections.db'}"
+    collections = await asyncio.to_thread(CollectionStore, collections_url)
+    stack.callback(collections.close)
+    blobs = BlobDirectory(folder / "blobs")
+    key = SigningKey.load_or_create(folder / "signing_key.pem")
+    return _Storage(database, collections, blobs, RunLogs(folder / "logs"), key)
+
+
+async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> _Broker:
+    if settings.broker is not None:
+        for_edges = settings.broker.model_copy(update={"url": settings.edge_broker_url or settings.broker.url})
+        return _Broker(settings.broker, for_edges, accounts=None, embedded=False)
+    folder, port = settings.data_dir / "broker", settings.embedded_broker_port
+    started = await stack.enter_async_context(embedded_broker(folder, port))
+    return _Broker(started.address, started.address, accounts=started.accounts, embedded=True)

@@ -1,0 +1,21 @@
+"""The application: its routes, its errors, who may use it."""
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from controller.http import blobs, collections, edges, fleet, health, jobs, models, runs, serving
+from controller.http.auth import require_token
+from controller.http.errors import add_error_handlers
+from controller.http.services import Services
+
+
+def create_app(services: Services, version: str) -> FastAPI:
+    """The API of one controller."""
+    app = FastAPI(title="Tidemill", version=version, docs_url="/docs", redoc_url=None)
+    app.state.services = services
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+    for part in (blobs, collections, edges, fleet, jobs, models, runs, serving):
+        api.include_router(part.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    add_error_handlers(app)
+    return app

@@ -1,0 +1,40 @@
+"""Edges: enrolled, and what is known of them."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from controller.http.services import Parts
+from controller.stores.edges import get_edge, list_edges
+from controller.views import edge_view
+from schemas.names import EdgeName
+from schemas.views import EdgeView, EnrolledEdge, Page
+
+router = APIRouter(tags=["edges"])
+
+
+class NewEdge(BaseModel):
+    """An edge to enrol."""
+
+    name: EdgeName
+    labels: dict[str, str] = {}
+
+
+@router.get("/edges")
+async def all_edges(parts: Parts) -> Page[EdgeView]:
+    """Every enrolled edge, by name."""
+    rows = await parts.database.call(list_edges)
+    return Page(items=tuple(edge_view(row) for row in rows))
+
+
+@router.post("/edges", status_code=201)
+async def add_edge(new: NewEdge, parts: Parts) -> EnrolledEdge:
+    """Enrol an edge. Its credentials are told this once."""
+    row, config = await parts.enrolment.add(new.name, new.labels)
+    parts.manifests.mark(new.name)
+    return EnrolledEdge(edge=edge_view(row), agent_config=config)
+
+
+@router.get("/edges/{name}")
+async def one_edge(name: str, parts: Parts) -> EdgeView:
+    """One edge."""
+    return edge_view(await parts.database.call(lambda session: get_edge(session, name=name)))

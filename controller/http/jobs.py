@@ -1,0 +1,68 @@
+"""Jobs: what they are, why they are not running, and starting one by hand."""
+
+from fastapi import APIRouter
+from sqlmodel import Session
+
+from controller.http.services import Parts
+from controller.stores.jobs import get_job, list_jobs, save_job
+from controller.stores.runs import queue_run
+from controller.ticks import due_after
+from controller.views import job_view, run_view
+from schemas.errors import Conflict
+from schemas.views import JobView, Page, RunView
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.get("/jobs")
+async def all_jobs(parts: Parts) -> Page[JobView]:
+    """Every job, by name."""
+    items = await parts.database.call(lambda session: [job_view(session, row.name) for row, _ in list_jobs(session)])
+    return Page(items=tuple(items))
+
+
+@router.get("/jobs/{name}")
+async def one_job(name: str, parts: Parts) -> JobView:
+    """One job."""
+    return await parts.database.call(lambda session: job_view(session, name))
+
+
+@router.post("/jobs/{name}/runs", status_code=202)
+async def run_now(name: str, parts: Parts) -> RunView:
+    """Queue a run now. The schedule goes on as it was."""
+    now = parts.clock()
+
+    def queue(session: Session) -> RunView:
+        _, spec = get_job(session, name=name)
+        row = queue_run(session, job=spec, trigger="manual", scheduled_at=now, now=now)
+        if row is None:
+            raise Conflict(f"a run of {name} was queued at this very moment; ask again")
+        return run_view(row)
+
+    view = await parts.database.call(queue)
+    parts.supervisor.wake()
+    return view
+
+
+@router.post("/jobs/{name}/pause")
+async def pause(name: str, parts: Parts) -> JobView:
+    """Fire no more until it is resumed; a live run goes on."""
+    return await _set_paused(name, parts, paused=True)
+
+
+@router.post("/jobs/{name}/resume")
+async def resume(name: str, parts: Parts) -> JobView:
+    """Fire again, from the next time of its schedule on."""
+    return await _set_paused(name, parts, paused=False)
+
+
+async def _set_paused(name: str, parts: Parts, *, paused: bool) -> JobView:
+    def save(session: Session) -> JobView:
+        _, spec = get_job(session, name=name)
+        changed = spec.model_copy(update={"paused": paused})
+        save_job(session, spec=changed, now=parts.clock(), next_fire=due_after)
+        return job_view(session, name)
+
+    view = await parts.database.call(save)
+    parts.ticks.jobs_changed()
+    return view

@@ -1,0 +1,51 @@
+"""What the API's handlers work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from controller.enrolment import Enrolment
+from controller.fleet import FleetDesk
+from controller.ingestion import Ingestion
+from controller.manifests import Manifests
+from controller.run_logs import RunLogs
+from controller.settings import ControllerSettings
+from controller.stores.collections import CollectionStore
+from controller.stores.database import Database
+from controller.supervisor import Supervisor
+from controller.ticks import Ticks
+from schemas.broker import BrokerAddress
+from transport.blob_store import BlobDirectory
+from transport.mqtt import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The controller's parts, made once by the composition root."""
+
+    settings: ControllerSettings
+    broker: BrokerAddress
+    clock: Callable[[], datetime]
+    database: Database
+    collections: CollectionStore
+    blobs: BlobDirectory
+    link: Link
+    supervisor: Supervisor
+    manifests: Manifests
+    ticks: Ticks
+    ingestion: Ingestion
+    logs: RunLogs
+    fleet: FleetDesk
+    enrolment: Enrolment
+
+
+def services(request: Request) -> Services:
+    """The parts that the application was made with."""
+    found: Services = request.app.state.services
+    return found
+
+
+Parts = Annotated[Services, Depends(services)]

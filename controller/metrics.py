@@ -1,0 +1,57 @@
+"""What Prometheus reads: the only home of its client's metric types."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlmodel import Session
+
+from controller.ingestion import Ingestion
+from controller.stores.collections import CollectionStore
+from controller.stores.edges import list_edges, report_of
+from controller.stores.runs import count_by_state
+from schemas.runs import RunState
+
+
+class ControllerMetrics(Collector):
+    """Read from the databases at each scrape, so that nothing is counted twice over a restart."""
+
+    def __init__(self, session: Session, collections: CollectionStore, ingestion: Ingestion) -> None:
+        self._session, self._collections, self._ingestion = session, collections, ingestion
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, now."""
+        yield self._runs()
+        yield from self._edges()
+        yield from self._rows()
+
+    def _runs(self) -> Metric:
+        runs = GaugeMetricFamily("tidemill_runs", "Runs by state", labels=["state"])
+        counts = count_by_state(self._session)
+        for state in RunState:
+            runs.add_metric([state], counts.get(state, 0))
+        return runs
+
+    def _edges(self) -> Iterator[Metric]:
+        online = GaugeMetricFamily("tidemill_edge_online", "Whether an edge is online", labels=["edge"])
+        failed = CounterMetricFamily(
+            "tidemill_pipeline_messages", "Messages by result", labels=["edge", "pipeline", "result"]
+        )
+        for edge in list_edges(self._session):
+            online.add_metric([edge.name], edge.online)
+            report = report_of(edge)
+            for status in report.pipelines if report else ():
+                for result in ("received", "answered", "failed"):
+                    failed.add_metric([edge.name, status.name, result], getattr(status, result))
+        yield online
+        yield failed
+
+    def _rows(self) -> Iterator[Metric]:
+        rows = GaugeMetricFamily("tidemill_collection_rows", "Rows in a collection", labels=["collection"])
+        rejects = CounterMetricFamily("tidemill_collection_rejects", "Rows that did not fit", labels=["collection"])
+        for spec in self._collections.specs():
+            view = self._collections.view(spec.name)
+            rows.add_metric([spec.name], view.rows)
+            rejects.add_metric([spec.name], view.rejects)
+        yield rows
+        yield rejects
