@@ -121,9 +121,7 @@ class Link:
             Unreachable: it did not answer in time; there is no subscription then.
             BadInput: the filter is malformed or overlaps with another one of this link.
         """
-        subscription = Subscription(
-            topic_filter, qos=qos, queue_size=queue_size, auto_ack=auto_ack, close=self.unsubscribe
-        )
+        subscription = Subscription(topic_filter, qos=qos, queue_size=queue_size, auto_ack=auto_ack, close=self._leave)
         self._inbox.add(subscription)
         self._unwanted.discard(topic_filter)
         granted = self._granted[topic_filter] = asyncio.get_running_loop().create_future()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -42,7 +42,7 @@ class Subscription:
     """
 
     def __init__(
-        self, topic_filter: str, *, qos: int, queue_size: int, auto_ack: bool, close: Callable[[str], Awaitable[None]]
+        self, topic_filter: str, *, qos: int, queue_size: int, auto_ack: bool, close: Callable[[str], None]
     ) -> None:
         self.filter, self.qos = topic_filter, qos
         self.dropped = 0  # messages that did not fit into the queue
@@ -67,7 +67,7 @@ class Subscription:
 
     async def close(self) -> None:
         """Unsubscribe. What was not handed out is not delivered again."""
-        await self._close(self.filter)
+        self._close(self.filter)
 
     def offer(self, message: Message) -> None:
         """Queue a message that the broker delivered."""

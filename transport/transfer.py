@@ -1,0 +1,6 @@
+"""Both ends of a blob's way over MQTT."""
+
+from transport.receiver import BlobReceiver
+from transport.sender import BlobSender
+
+__all__ = ["BlobReceiver", "BlobSender"]
