@@ -1,13 +1,7 @@
-"""Where the agent keeps things on this machine, and the lock that makes it the only agent there."""
+"""Where the agent keeps things on this machine."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from schemas.errors import Conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +14,11 @@ class DataFolder:
     def journal(self) -> Path:
         """What must survive a crash."""
         return self.root / "journal.sqlite"
+
+    @property
+    def pipeline_sessions(self) -> Path:
+        """Which pipelines the broker keeps messages for."""
+        return self.root / "pipeline_sessions.json"
 
     @property
     def blobs(self) -> Path:
@@ -45,25 +44,3 @@ class DataFolder:
     def libraries(self) -> Path:
         """``<digest>/<name>.py`` of every wanted library."""
         return self.root / "libraries"
-
-
-@contextmanager
-def own_data_folder(root: Path) -> Iterator[DataFolder]:
-    """Make the folder if need be, and keep other agents out of it while the context lasts.
-
-    Raises:
-        Conflict: another agent uses it.
-    """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(root / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(lock, 20, 0).decode(errors="replace").strip()
-            raise Conflict(f"another agent (pid {owner}) uses {root}; give each agent a data_dir of its own") from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-        yield DataFolder(root)
-    finally:
-        os.close(lock)

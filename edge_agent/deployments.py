@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Iterator
 
 from edge_agent.journal import Journal
-from edge_agent.pipelines import PipelineSupervisor, ReadyModel, ReadyPipeline
+from edge_agent.pipelines import PipelineSupervisor
+from edge_agent.ready import ReadyModel, ReadyPipeline
 from edge_agent.shelf import Shelf
 from edge_agent.wanted_set import WantedSet
 from schemas.manifest import Manifest, WantedModel, WantedPipeline
@@ -99,7 +100,8 @@ class Deployments:
         served = {name: wanted.model_dump_json() for name, (wanted, _) in self._served.items()}
         if served != self._journal.served_pipelines():
             self._journal.save_served_pipelines(served)
-        self._supervisor.apply({name: ready for name, (_, ready) in self._served.items()})
+        ready = {name: ready for name, (_, ready) in self._served.items()}
+        self._supervisor.apply(ready, coming=self._pipelines.entries.keys())
         self._on_change()
 
 

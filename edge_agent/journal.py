@@ -38,14 +38,14 @@ CREATE TABLE served_pipelines (name TEXT PRIMARY KEY, body TEXT NOT NULL);
 
 
 class Journal:
-    """An SQLite database in the data folder; made by ``open_journal``."""
+    """An SQLite database in the data folder; made by ``Journal.open``."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, *, fences_kept: int) -> None:
+        self._db, self._fences_kept = db, fences_kept
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[Self]:
+    def open(cls, path: Path, *, fences_kept: int = FENCES_KEPT) -> Iterator[Self]:
         """Open it or make it.
 
         Raises:
@@ -59,7 +59,7 @@ class Journal:
                 raise BadInput(f"{path} is of schema {version}, this agent knows {SCHEMA_VERSION}; run a newer agent")
             if version == 0:
                 db.executescript(f"BEGIN IMMEDIATE;{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-            yield cls(db)
+            yield cls(db, fences_kept=fences_kept)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -100,7 +100,7 @@ class Journal:
             self._db.execute(
                 "DELETE FROM fences WHERE taken <= (SELECT max(taken) FROM fences) - ? "
                 "AND run_id NOT IN (SELECT run_id FROM tasks)",
-                (FENCES_KEPT,),
+                (self._fences_kept,),
             )
             return self._write(*accept(key, wanted.spec))
 

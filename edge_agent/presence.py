@@ -1,4 +1,4 @@
-"""Saying that this edge is there, and noticing when the controller is reborn."""
+"""Saying that this edge is there, and noticing when somebody must be told everything anew."""
 
 import logging
 from collections.abc import Callable
@@ -12,30 +12,29 @@ from transport.mqtt import Link, Subscription
 
 log = logging.getLogger(__name__)
 
+GOODBYE_S = 1.0  # without a broker the last will says it
+
 
 class Announcer:
-    """Publishes this session's presence, and has everything told anew to whoever may have missed it."""
+    """Publishes this session's presence after every connect and to every new session of the controller."""
 
-    def __init__(self, edge: EdgeName, session_id: str, tell_anew: Callable[[], None]) -> None:
-        self._edge, self._session_id, self._tell_anew = edge, session_id, tell_anew
+    def __init__(self, edge: EdgeName, session_id: str) -> None:
+        self._edge, self._session_id = edge, session_id
+        self._topic = topics.PRESENCE.to(edge=edge)
         self._controller_session = ""
 
     @property
-    def topic(self) -> str:
-        """Where the presence is retained."""
-        return topics.PRESENCE.to(edge=self._edge)
+    def will(self) -> tuple[str, bytes]:
+        """What the broker is to publish when this agent dies."""
+        return self._topic, self._presence(online=False)
 
-    def presence(self, *, online: bool) -> bytes:
-        """What to publish, or to leave as last will."""
-        return Presence(edge=self._edge, online=online, session_id=self._session_id).to_wire()
-
-    async def follow_connections(self, link: Link) -> None:
-        """After every connect and reconnect: be online, and tell everything."""
+    async def follow_connections(self, link: Link, tell_anew: Callable[[], None]) -> None:
+        """After every connect: be online, and have everything told."""
         async for _ in link.connections():
-            await self._announce(link)
+            await self._announce(link, tell_anew)
 
-    async def follow_controller(self, link: Link, messages: Subscription) -> None:
-        """The same for every new session of the controller: it may come from an older backup."""
+    async def follow_controller(self, link: Link, messages: Subscription, tell_anew: Callable[[], None]) -> None:
+        """The same for a reborn controller: it may have missed something, or come from an older backup."""
         async for message in messages:
             try:
                 controller = ControllerPresence.model_validate_json(message.payload)
@@ -44,14 +43,17 @@ class Announcer:
                 continue
             if controller.online and controller.session_id != self._controller_session:
                 self._controller_session = controller.session_id
-                await self._announce(link)
+                await self._announce(link, tell_anew)
 
-    async def leave(self, link: Link, timeout_s: float) -> None:
-        """Say goodbye; without a broker its last will does."""
+    async def leave(self, link: Link) -> None:
+        """Say goodbye, if the broker is there."""
         with suppress(Unreachable):
-            await link.publish(self.topic, self.presence(online=False), retain=True, timeout_s=timeout_s)
+            await link.publish(self._topic, self._presence(online=False), retain=True, timeout_s=GOODBYE_S)
 
-    async def _announce(self, link: Link) -> None:
+    async def _announce(self, link: Link, tell_anew: Callable[[], None]) -> None:
         with suppress(Unreachable):  # the connection broke again: the next one announces
-            await link.publish(self.topic, self.presence(online=True), retain=True)
-        self._tell_anew()
+            await link.publish(self._topic, self._presence(online=True), retain=True)
+        tell_anew()
+
+    def _presence(self, *, online: bool) -> bytes:
+        return Presence(edge=self._edge, online=online, session_id=self._session_id).to_wire()

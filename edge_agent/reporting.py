@@ -13,10 +13,10 @@ DEBOUNCE_S = 0.2  # changes that come together make one report
 
 
 class Reporter:
-    """Publishes what ``gather`` returns, retained."""
+    """Publishes a retained report of this edge."""
 
-    def __init__(self, link: Link, gather: Callable[[], Report], *, every_s: float) -> None:
-        self._link, self._gather, self._every_s = link, gather, every_s
+    def __init__(self, link: Link, *, every_s: float) -> None:
+        self._link, self._every_s = link, every_s
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -24,14 +24,14 @@ class Reporter:
         """Something is not as the last report says."""
         self._changed.set()
 
-    async def serve(self) -> None:
-        """Report until cancelled."""
+    async def serve(self, gather: Callable[[], Report]) -> None:
+        """Report what ``gather`` finds, until cancelled."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every_s):
                     await self._changed.wait()
                     await asyncio.sleep(DEBOUNCE_S)
             self._changed.clear()
-            report = self._gather()
+            report = gather()
             with suppress(Unreachable):  # the reconnect asks for another
                 await self._link.publish(topics.REPORT.to(edge=report.edge), report.to_wire(), retain=True)

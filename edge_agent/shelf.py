@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from edge_agent.data_folder import DataFolder
 from edge_agent.fetching import Fetcher
 from edge_agent.patience import to_its_end
-from edge_agent.pipelines import ReadyModel, ReadyPipeline
+from edge_agent.ready import ReadyModel, ReadyPipeline
 from schemas.errors import BadPayload
 from schemas.manifest import WantedModel, WantedPipeline
 from schemas.models import MODEL_FILE, ModelVersion

@@ -1,0 +1,163 @@
+"""The composition root: builds the agent, runs it until it is cancelled, closes in reverse order."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+
+from edge_agent.blob_cache import BlobCache, blobs_of_models, blobs_of_pipelines, blobs_of_tasks
+from edge_agent.deployments import Deployments
+from edge_agent.events import Outbox
+from edge_agent.fetching import Fetcher
+from edge_agent.gathering import Gatherer
+from edge_agent.ground import Ground, open_ground
+from edge_agent.inputs import Inputs
+from edge_agent.manifests import ManifestIntake
+from edge_agent.pipelines import PipelineSupervisor
+from edge_agent.presence import Announcer
+from edge_agent.reporting import Reporter
+from edge_agent.settings import AgentSettings
+from edge_agent.shelf import Shelf
+from edge_agent.tasks import TaskBoard
+from edge_agent.workshop import Workshop
+from schemas import topics
+from schemas.errors import Unreachable
+from schemas.names import BlobRef
+from transport.mqtt import Link, Subscription
+from transport.transfer import BlobReceiver, BlobSender
+
+log = logging.getLogger(__name__)
+
+LAST_STOP_S = 3.0  # for tasks that end with the agent
+
+
+async def run(settings: AgentSettings) -> None:
+    """Serve until cancelled. Tasks go on without the agent, unless the settings say otherwise.
+
+    Raises:
+        Conflict: another agent uses the data folder.
+        BadInput: the journal is a newer agent's, or a file of the broker's certificates cannot be read.
+    """
+    session_id = secrets.token_hex(8)
+    announcer = Announcer(settings.edge, session_id)
+    async with open_ground(settings, announcer) as ground, AsyncExitStack() as stack:
+        group = asyncio.TaskGroup()
+        agent = Agent(settings, session_id, announcer, ground, group)
+        stack.push_async_callback(agent.close)
+        async with group:
+            agent.start()
+
+
+class Agent:
+    """The parts, wired together; they work in asyncio tasks of ``group``, and a crash of one ends all."""
+
+    def __init__(
+        self, settings: AgentSettings, session_id: str, announcer: Announcer, ground: Ground, group: asyncio.TaskGroup
+    ) -> None:
+        self._settings, self._announcer, self._ground, self._group = settings, announcer, ground, group
+        edge = settings.edge
+        self._outbox = Outbox(ground.link, ground.journal, edge)
+        self._reporter = Reporter(ground.link, every_s=settings.report_every_s)
+        self._sender = BlobSender(ground.blob_link, ground.blobs, edge=edge)
+        self._intake = ManifestIntake(ground.journal, edge, settings.controller_public_key)
+        fetcher = Fetcher(edge, ground.blobs, BlobReceiver(ground.blob_link, ground.blobs, me="edge"))
+        self._board = TaskBoard(self._workshop(fetcher), group, max_tasks=settings.max_tasks)
+        self._pipelines = PipelineSupervisor(
+            edge,
+            settings.data_broker or settings.broker,
+            self._reporter.changed,
+            sessions_file=ground.folder.pipeline_sessions,
+        )
+        self._deployments = Deployments(
+            Shelf(ground.folder, fetcher), self._pipelines, ground.journal, group, self._reporter.changed
+        )
+        self._gatherer = Gatherer(settings, session_id, self._intake, self._board, self._deployments)
+        self._cache = BlobCache(ground.blobs, self._blobs_in_use, cap_bytes=settings.blob_cache_mb * 1024 * 1024)
+
+    def start(self) -> None:
+        """Go on with what the journal holds, whether or not there is a connection, and listen."""
+        log.info("agent started", extra={"edge": self._settings.edge, "generation": self._intake.generation})
+        self._board.adopt()
+        link = self._ground.link
+        for name, work in {
+            "manifest": self._follow_manifest(),
+            "manifests": self._take_manifests(),
+            "acknowledgements": self._take_acknowledgements(),
+            "controller": self._follow_controller(),
+            "connections": self._announcer.follow_connections(link, self._tell_anew),
+            "events": self._outbox.serve(),
+            "reports": self._reporter.serve(self._gatherer.report),
+            "blobs": self._serve_blobs(),
+            "blob cache": self._cache.serve(),
+        }.items():
+            self._group.create_task(work, name=name)
+
+    async def close(self) -> None:
+        """End the pipeline workers, and the tasks if the settings say so."""
+        if self._settings.end_tasks_on_exit:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_STOP_S):
+                    await self._board.stop_with_agent()
+        await self._pipelines.close()
+
+    async def _follow_manifest(self) -> None:
+        async for manifest in self._intake.changes():
+            self._board.apply(manifest)
+            await self._deployments.apply(manifest)
+            self._reporter.changed()
+
+    async def _take_manifests(self) -> None:
+        messages = await _subscribed(self._ground.link, topics.MANIFEST.to(edge=self._settings.edge))
+        async for _ in self._intake.serve(messages):
+            self._reporter.changed()
+
+    async def _take_acknowledgements(self) -> None:
+        acks = await _subscribed(self._ground.link, topics.RUN_ACKS.filter(edge=self._settings.edge))
+        await self._outbox.take_acknowledgements(acks)
+
+    async def _follow_controller(self) -> None:
+        link = self._ground.link
+        messages = await _subscribed(link, topics.CONTROLLER_PRESENCE.to())
+        await self._announcer.follow_controller(link, messages, self._tell_anew)
+
+    async def _serve_blobs(self) -> None:
+        async for _ in self._ground.blob_link.connections():
+            with suppress(Unreachable):  # gone before it had subscribed: the next connection serves
+                await self._sender.serve()
+
+    def _tell_anew(self) -> None:
+        self._outbox.send_again()
+        self._reporter.changed()
+
+    def _task_changed(self) -> None:
+        self._outbox.wake()
+        self._reporter.changed()
+
+    def _workshop(self, fetcher: Fetcher) -> Workshop:
+        return Workshop(
+            edge=self._settings.edge,
+            executor=self._ground.executor,
+            inputs=Inputs(fetcher),
+            blobs=self._ground.blobs,
+            journal=self._ground.journal,
+            folders=self._ground.folder.tasks,
+            link=self._ground.link,
+            on_change=self._task_changed,
+        )
+
+    def _blobs_in_use(self) -> Iterator[BlobRef]:
+        blobs, deployments = self._ground.blobs, self._deployments
+        if self._intake.current is not None:
+            yield from (run.spec for run in self._intake.current.runs)
+        yield from blobs_of_tasks(self._ground.journal.tasks(), blobs)
+        yield from blobs_of_models(deployments.models_in_use(), blobs)
+        yield from blobs_of_pipelines(deployments.pipelines_in_use())
+
+
+async def _subscribed(link: Link, topic_filter: str) -> Subscription:
+    """Subscribe as soon as there is a connection that lasts long enough for it."""
+    async for _ in link.connections():
+        with suppress(Unreachable):
+            return await link.subscribe(topic_filter)
+    raise Unreachable(f"the connection was closed before {topic_filter!r} could be subscribed to")
