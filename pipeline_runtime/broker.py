@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +11,7 @@ class Publication:
 
     topic: str
     payload: bytes
-    qos: int = 1
+    qos: Literal[0, 1] = 1
     retain: bool = False
 
 
@@ -43,7 +43,7 @@ class Subscription(Protocol):
 class Broker(Protocol):
     """A connection that comes back by itself when it breaks."""
 
-    async def subscribe(self, topic_filter: str, qos: int) -> Subscription:
+    async def subscribe(self, topic_filter: str, qos: Literal[0, 1]) -> Subscription:
         """Return once the broker has granted it. Messages are not acknowledged by themselves."""
 
     async def publish(self, publication: Publication) -> None:

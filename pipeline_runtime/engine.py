@@ -17,6 +17,7 @@ from pipeline_runtime.delivery import deliver
 from pipeline_runtime.inbox import Inbox
 from pipeline_runtime.lane import Lane
 from pipeline_runtime.loading import Loaded
+from pipeline_runtime.plan import Subscribed
 from pipeline_runtime.run import NodeFailed, Run
 from pipeline_runtime.turns import Order
 from schemas.errors import TidemillError
@@ -48,7 +49,7 @@ class Engine:
         self._lanes: dict[str, Lane] = {}  # by the root's topic filter, like the next two
         self._orders: dict[str, Order] = {}
         self._inboxes: dict[str, Inbox] = {}
-        self._subscriptions: dict[tuple[str, int], Subscription] = {}  # by filter and QoS
+        self._subscriptions: dict[Subscribed, Subscription] = {}
         self._listeners: set[asyncio.Task[None]] = set()
         self._runs: set[asyncio.Task[None]] = set()
 
@@ -64,7 +65,7 @@ class Engine:
         gone = [key for key in self._subscriptions if key not in wanted]
         for key in gone:  # first, for a new filter may overlap with it
             await self._subscriptions.pop(key).close()
-        fresh: dict[tuple[str, int], Subscription] = {}
+        fresh: dict[Subscribed, Subscription] = {}
         try:
             for key in wanted:
                 if key not in self._subscriptions:
@@ -109,7 +110,7 @@ class Engine:
             dead_letters=plan.dead_letters,
         )
 
-    def _listen(self, key: tuple[str, int], subscription: Subscription) -> None:
+    def _listen(self, key: Subscribed, subscription: Subscription) -> None:
         self._subscriptions[key] = subscription
         listener = self._tasks.create_task(self._take_messages(key[0], subscription), name=f"listen to {key[0]}")
         self._listeners.add(listener)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,7 +19,7 @@ class Links:
     """What a node refers to outside its pipeline."""
 
     subscribes: str | None = None  # a topic filter
-    qos: int = 1  # of the subscription
+    qos: Literal[0, 1] = 1  # of the subscription
     publishes: str | None = None  # a topic
     model: ModelRef | None = None
     library: LibraryName | None = None

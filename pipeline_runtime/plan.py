@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pipeline_runtime.node_type import Links, NodeParams, NodeType
 from schemas.names import LibraryName, ModelRef
+
+Subscribed = tuple[str, Literal[0, 1]]
+"""A topic filter and the QoS it is subscribed to with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,11 @@ class Plan:
         return {step.id: step.links.subscribes for step in self.steps if step.links.subscribes}
 
     @property
-    def subscriptions(self) -> tuple[tuple[str, int], ...]:
+    def subscriptions(self) -> tuple[Subscribed, ...]:
         """Filter and QoS of every subscription; what is waited for comes before what starts runs."""
-        waited_for = [(step.links.subscribes, 0) for step in self.steps if step.inputs]
-        roots = [(step.links.subscribes, step.links.qos) for step in self.steps if not step.inputs]
-        return tuple((topic_filter, qos) for topic_filter, qos in waited_for + roots if topic_filter)
+        steps = sorted(self.steps, key=lambda step: not step.inputs)
+        links = [(step.links, bool(step.inputs)) for step in steps]
+        return tuple((link.subscribes, 0 if inside else link.qos) for link, inside in links if link.subscribes)
 
     def _links(self) -> Iterator[Links]:
         return (step.links for step in self.steps)

@@ -1,0 +1,82 @@
+"""What the agent and a pipeline's worker process say to each other: JSON lines on the worker's stdin and stdout."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, field_serializer
+
+from schemas.broker import BrokerAddress
+from schemas.names import LibraryName, ModelRef
+from schemas.pipelines import PipelineSpec
+from schemas.report import PipelineState
+
+MAX_LINE_BYTES = 16 * 1024 * 1024  # a pipeline of a thousand nodes takes far less
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_line(self) -> bytes:
+        """The bytes to write."""
+        return self.model_dump_json().encode() + b"\n"
+
+
+class ModelFile(BaseModel):
+    """The model that a reference stands for now."""
+
+    model_config = ConfigDict(frozen=True)
+    version: PositiveInt
+    path: Path
+
+
+class Connect(_Line):
+    """Agent → worker, once and first: the broker. Not on the command line, where all could read its password."""
+
+    order: Literal["connect"] = "connect"
+    broker: BrokerAddress
+    client_id: str
+    keep_session: bool = True  # the broker keeps messages while the worker is away
+    stale_filters: tuple[str, ...] = ()  # what that session may be subscribed to from before
+
+    @field_serializer("broker")
+    def _with_its_password(self, broker: BrokerAddress) -> dict[str, Any]:
+        password = broker.password.get_secret_value() if broker.password else None
+        return {**broker.model_dump(mode="json"), "password": password}
+
+
+class Load(_Line):
+    """Agent → worker: answer with this from the next message on."""
+
+    order: Literal["load"] = "load"
+    version: PositiveInt
+    spec: PipelineSpec
+    models: dict[ModelRef, ModelFile] = {}
+    libraries: dict[LibraryName, Path] = {}
+
+
+class Stop(_Line):
+    """Agent → worker: end what is in flight, then end. The same as when stdin closes."""
+
+    order: Literal["stop"] = "stop"
+
+
+Order = Connect | Load | Stop
+
+_ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="order")])
+
+
+def read_order(line: bytes) -> Order:
+    """One line of the agent's. Raises ValueError if it is none: agent and worker are not of one version."""
+    return _ORDER.validate_json(line)
+
+
+class WorkerStatus(_Line):
+    """Worker → agent: how it does; written whenever something has changed, and as a sign of life every few seconds."""
+
+    state: PipelineState
+    reason: str = ""
+    version: NonNegativeInt = 0  # of the pipeline that answers now; 0: none yet
+    models: dict[ModelRef, PositiveInt] = {}
+    received: NonNegativeInt = 0
+    answered: NonNegativeInt = 0
+    failed: NonNegativeInt = 0

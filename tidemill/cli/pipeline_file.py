@@ -1,0 +1,43 @@
+"""A pipeline file as people write it, checked, with the line of whatever is wrong."""
+
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline_runtime.builtin import builtin_types
+from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.plan import Plan
+from pipeline_runtime.problems import BadPipeline
+from schemas.errors import BadInput
+from schemas.pipelines import PipelineSpec
+from tidemill.yaml_places import PlacedDocument, read_documents
+
+
+def read_pipeline(file: Path) -> tuple[PipelineSpec, Plan]:
+    """Read and check a pipeline file. Raises BadInput with a line for each problem, beginning with ``file:line``."""
+    found = [document for document in read_documents(file) if _is_pipeline(document.data)]
+    if len(found) != 1:
+        raise BadInput(f"{file}: one pipeline is needed, and {len(found)} are there")
+    document = found[0]
+    written = {key: value for key, value in dict(document.data).items() if key != "kind"}  # type: ignore[call-overload]
+    try:
+        spec = PipelineSpec.model_validate(written)
+        return spec, compile_graph(spec, builtin_types())
+    except ValidationError as error:
+        problems = [f"{document.place(fault['loc'])}: {_say(fault['loc'], fault['msg'])}" for fault in error.errors()]
+    except BadPipeline as error:
+        problems = [f"{_place(document, problem.where)}: {problem.message}" for problem in error.problems]
+    raise BadInput("\n".join(problems))
+
+
+def _is_pipeline(data: object) -> bool:
+    return isinstance(data, dict) and data.get("kind", "Pipeline") == "Pipeline"
+
+
+def _place(document: PlacedDocument, where: str) -> str:
+    return document.place([int(number) if number else name for name, number in re.findall(r"(\w+)|\[(\d+)\]", where)])
+
+
+def _say(path: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(str(part) for part in path)}: {message.removeprefix('Value error, ')}"
