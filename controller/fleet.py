@@ -79,7 +79,7 @@ class FleetDesk:
             for document in fleet.documents
             if isinstance(document, CollectionDocument)
         ]
-        declared = self._collections.declare_all(specs, dry_run=dry_run)
+        declared = {change.name: change for change in self._collections.declare_all(specs, dry_run=dry_run)}
         with self._database.transaction() as session:
             changes = FleetChanges(session, self._registry, signatures, declared, self._clock())
             made = tuple(changes.make(document) for document in fleet.documents)

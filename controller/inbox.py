@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from pydantic import ValidationError
-from transport.mqtt import Link, Message
 
 from controller.manifests import Manifests
 from controller.run_logs import RunLogs
@@ -20,6 +19,7 @@ from schemas.report import Report
 from schemas.runs import LogBatch, RunAck, RunEvent
 from schemas.topics import PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, Topic
 from schemas.wire import Presence
+from transport.mqtt import Link, Message
 
 log = logging.getLogger(__name__)
 

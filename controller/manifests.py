@@ -4,8 +4,6 @@ import asyncio
 import logging
 
 from sqlmodel import Session
-from transport.mqtt import Link
-from transport.signing import SigningKey
 
 from controller.stores.database import Database
 from controller.stores.edges import get_edge, list_edges, report_of
@@ -13,6 +11,8 @@ from controller.stores.tables import EdgeRow
 from controller.wanted import wanted_on
 from schemas.errors import NotFound, Unreachable
 from schemas.topics import MANIFEST
+from transport.mqtt import Link
+from transport.signing import SigningKey
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from controller.stores.collection_reader import Reader, open_reader
 from controller.stores.collection_tables import collections, rows_table, subscriptions
 from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import NotFound
+from schemas.fleet import AppliedChange
 from schemas.views import CollectionView, Reject
 
 
@@ -33,30 +34,22 @@ class CollectionStore:
         """Close the database."""
         self._database.close()
 
-    def declare(self, spec: CollectionSpec) -> Literal["created", "altered", "unchanged"]:
-        """Make the collection, or change it to what is declared now.
+    def declare(self, spec: CollectionSpec) -> AppliedChange:
+        """Make the collection, or change it to what is declared now. Raises as ``declare_all``."""
+        return self.declare_all([spec])[0]
+
+    def declare_all(self, specs: Iterable[CollectionSpec], *, dry_run: bool = False) -> list[AppliedChange]:
+        """Make or change collections, all of them or none; with ``dry_run`` none, but say what would change.
 
         Raises:
-            Conflict: columns would change or go, or the name differs from another's by case only.
-            BadInput: the name is the database's own, or two topics overlap.
+            Conflict: columns would change or go, or a name differs from another's by case only.
+            BadInput: a name is the database's own.
         """
-        check_topics(spec)
         with self._database.writing() as connection:
-            names = connection.scalars(select(collections.c.name)).all()
-            if spec.name not in names:
-                check_new(spec, others=names)
-                rows_table(spec).create(connection)
-                connection.execute(
-                    insert(collections).values(name=spec.name, spec=spec.model_dump_json(), created=_now())
-                )
-                return "created"
-            before = _spec(connection, spec.name)
-            if before == spec:
-                return "unchanged"
-            add_columns(connection, collection=spec.name, columns=added_columns(before, spec))
-            named = update(collections).where(collections.c.name == spec.name)
-            connection.execute(named.values(spec=spec.model_dump_json()))
-            return "altered"
+            changes = [_declare(connection, spec) for spec in specs]
+            if dry_run:
+                connection.rollback()
+        return changes
 
     def specs(self) -> tuple[CollectionSpec, ...]:
         """Every declaration, by name."""
@@ -138,6 +131,23 @@ class CollectionStore:
     def reader(self, *, timeout_s: float) -> AbstractContextManager[Reader]:
         """One state of all collections, for the queries of people; each may take ``timeout_s``."""
         return open_reader(self._database.file, timeout_s=timeout_s)
+
+
+def _declare(connection: Connection, spec: CollectionSpec) -> AppliedChange:
+    names = connection.scalars(select(collections.c.name)).all()
+    if spec.name not in names:
+        check_new(spec, others=names)
+        rows_table(spec).create(connection)
+        connection.execute(insert(collections).values(name=spec.name, spec=spec.model_dump_json(), created=_now()))
+        return AppliedChange(kind="Collection", name=spec.name, action="created")
+    before = _spec(connection, spec.name)
+    changed = tuple(key for key in CollectionSpec.model_fields if getattr(before, key) != getattr(spec, key))
+    if changed:
+        add_columns(connection, collection=spec.name, columns=added_columns(before, spec))
+        named = update(collections).where(collections.c.name == spec.name)
+        connection.execute(named.values(spec=spec.model_dump_json()))
+    action: Literal["updated", "unchanged"] = "updated" if changed else "unchanged"
+    return AppliedChange(kind="Collection", name=spec.name, action=action, changed=changed)
 
 
 def _spec(connection: Connection, name: str) -> CollectionSpec:

@@ -38,7 +38,7 @@ def file(tmp_path: Path) -> Path:
 def store(file: Path) -> Iterator[CollectionStore]:
     """An open store with one empty collection."""
     with closing(CollectionStore(f"sqlite:///{file}")) as opened:
-        assert opened.declare(PRESS) == "created"
+        assert opened.declare(PRESS).action == "created"
         yield opened
 
 
@@ -85,7 +85,7 @@ def test_paging_through_rows_neither_skips_nor_repeats(store: CollectionStore) -
 def test_declaring_again_changes_nothing(store: CollectionStore) -> None:
     """The same declaration, whatever the order of its columns, leaves everything as it is."""
     turned = PRESS.model_copy(update={"columns": dict(reversed(PRESS.columns.items()))})
-    assert store.declare(PRESS) == store.declare(turned) == "unchanged"
+    assert store.declare(PRESS).action == store.declare(turned).action == "unchanged"
 
 
 def test_columns_and_topics_can_be_added(store: CollectionStore) -> None:
@@ -98,7 +98,7 @@ def test_columns_and_topics_can_be_added(store: CollectionStore) -> None:
             "required": ("label",),
         }
     )
-    assert store.declare(wider) == "altered"
+    assert store.declare(wider).action == "updated"
     store.insert("press", [{"label": "new", "note": "{}"}])
     assert [(row["label"], row["note"]) for row in store.rows("press")] == [("old", None), ("new", {})]
     assert store.specs() == (wider,)
