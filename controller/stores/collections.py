@@ -42,8 +42,7 @@ class CollectionStore:
         """Make or change collections, all of them or none; with ``dry_run`` none, but say what would change.
 
         Raises:
-            Conflict: columns would change or go, or a name differs from another's by case only.
-            BadInput: a name is the database's own.
+    
         """
         with self._database.writing() as connection:
             changes = [_declare(connection, spec) for spec in specs]
@@ -134,6 +133,7 @@ class CollectionStore:
 
 
 def _declare(connection: Connection, spec: CollectionSpec) -> AppliedChange:
+    check_topics(spec)
     names = connection.scalars(select(collections.c.name)).all()
     if spec.name not in names:
         check_new(spec, others=names)
