@@ -20,7 +20,7 @@ from edge_agent.environments import EnvironmentCache, InstallSettings
 from edge_agent.executor import Environment, ExitResult, TaskHandle, TaskKey, TaskRequest
 from edge_agent.log_lines import follow
 from edge_agent.task_control import RunnerResult, read_result
-from schemas.errors import TaskFailed, TidemillError
+from schemas.errors import TaskFailed, TidemillError, Unreachable
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.1, 0.5
 _ENDED = {"exited", "dead"}
@@ -36,6 +36,7 @@ class DockerExecutor:
         self._edge, self._image, self._tasks, self._install = edge, image, tasks.absolute(), install
         self._environments = EnvironmentCache(environments.absolute(), install.timeout_s)
         self._engine = DockerEngine()
+        self._starting = asyncio.Lock()  # a container that has ended already must not be started by a second call
 
     async def prepare(self, request: TaskRequest, note: Callable[[str], None]) -> Environment:
         """Have the image, and in a container of it make the environment, or find it."""
@@ -50,16 +51,17 @@ class DockerExecutor:
     async def start(self, request: TaskRequest, environment: Environment) -> TaskHandle:
         """Create and start the container; one that was started is left alone."""
         name = docker_options.container_name(request.key)
-        if await self._engine.container(name) is None:
-            options = docker_options.task_options(request, environment, self._install)
-            labels = docker_options.labels(self._edge, self._tasks, request.key)
-            await asyncio.to_thread(_give, [request.folder / part for part in docker_options.WRITABLE])
-            await self._engine.create({**options, "labels": labels})
-        found = await self._engine.container(name)
-        if found is None:
-            raise TaskFailed(f"the container {name} was removed while it was started")
-        if found["State"]["Status"] == "created":
-            await self._engine.start(name)
+        async with self._starting:
+            if await self._engine.container(name) is None:
+                options = docker_options.task_options(request, environment, self._install)
+                labels = docker_options.labels(self._edge, self._tasks, request.key)
+                await asyncio.to_thread(_give, [request.folder / part for part in docker_options.WRITABLE])
+                await self._engine.create({**options, "labels": labels})
+            found = await self._engine.container(name)
+            if found is None:  # its name is taken before it is there, and until after it is gone
+                raise Unreachable(f"Docker is still making or removing {name}")
+            if found["State"]["Status"] == "created":
+                await self._engine.start(name)
         return TaskHandle(request.key, found["Id"])
 
     async def wait(self, handle: TaskHandle) -> ExitResult | None:

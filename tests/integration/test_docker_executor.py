@@ -1,0 +1,94 @@
+"""What holds for containers alone: how they are shut in, and how Docker's own failures are told."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.docker_executor import availability
+from schemas.errors import TaskFailed, Unreachable
+from tests.conftest import free_port
+from tests.integration.workbench import IMAGE, Workbench, limits, make_executor, workbench
+
+pytestmark = pytest.mark.docker
+
+SHUT_IN = """
+import os, socket
+def refused(what):
+    try:
+        what()
+    except OSError:
+        return True
+print(os.getuid() != 0, os.getgid() != 0)
+print(refused(lambda: open(os.environ["collection_data_1_path"], "w")))
+print(refused(lambda: open(os.path.dirname(os.environ["collection_data_1_path"]) + "/new", "w")))
+print(refused(lambda: open(os.environ["VIRTUAL_ENV"] + "/new", "w")), refused(lambda: open("/new", "w")))
+print(refused(lambda: socket.create_connection(("192.0.2.1", 80), timeout=2)))
+print(refused(lambda: socket.getaddrinfo("example.org", 80)), os.listdir("/sys/class/net"))
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "NoNewPrivs"))])
+"""
+
+
+@pytest.fixture
+async def docker_bench(tmp_path: Path) -> AsyncIterator[Workbench]:
+    """A workbench with containers alone."""
+    if reason := await availability(IMAGE):
+        pytest.skip(reason)
+    async with workbench("docker", tmp_path) as bench:
+        yield bench
+
+
+async def test_a_container_is_shut_in(docker_bench: Workbench) -> None:
+    """In a container a script is not root, has no capability, no network, and writes to its own folders alone."""
+    request = docker_bench.request(docker_bench.spec({"look.py": SHUT_IN}, rows=[[{"x": 1}]]))
+    _, lines = await docker_bench.run(request)
+    assert lines == [
+        "True True",
+        "True",
+        "True",
+        "True True",
+        "True",
+        "True ['lo']",
+        "['0000000000000000', '1']",
+    ]
+
+
+async def test_too_much_memory_is_told(docker_bench: Workbench) -> None:
+    """A script that passes its memory limit is ended, and the result says that this was why."""
+    request = docker_bench.request(docker_bench.spec({"big.py": "x = b'x' * (1 << 30)"}, limits=limits(memory_mb=64)))
+    result, _ = await docker_bench.run(request)
+    assert result is not None
+    assert (result.exit_code, result.script, result.out_of_memory) == (137, "big.py", True)
+
+
+async def test_a_container_removed_by_hand_is_told(docker_bench: Workbench) -> None:
+    """A task whose container somebody removed has no exit code, and its log ends."""
+    request = docker_bench.request(docker_bench.spec({"wait.py": "print('here'); import time; time.sleep(600)"}))
+    handle, _ = await docker_bench.start(request)
+    log = docker_bench.executor.log_lines(handle, 0)
+    async with asyncio.timeout(30):
+        assert await anext(log) == "here"
+        await asyncio.to_thread(subprocess.run, ["docker", "rm", "-f", handle.ref], check=True, capture_output=True)
+        assert [line async for line in log] == []
+        assert await docker_bench.executor.wait(handle) is None
+
+
+async def test_a_missing_image_is_named(docker_bench: Workbench) -> None:
+    """An image that is not here and cannot be pulled fails the task; the message says which and what to do."""
+    spec = docker_bench.spec({"use.py": "pass"}).model_copy(update={"image": "localhost:9/no/such:1"})
+    with pytest.raises(TaskFailed, match=r"localhost:9/no/such:1 is not on this machine .*docker pull"):
+        await docker_bench.executor.prepare(docker_bench.request(spec), lambda _note: None)
+    assert "localhost:9/no/such:1" in (await availability("localhost:9/no/such:1") or "")
+
+
+async def test_no_daemon_is_something_that_passes(docker_bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Docker is away every call says so, as something to try again."""
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port()}")
+    away = make_executor("docker", docker_bench.data)
+    request = docker_bench.request(docker_bench.spec({"use.py": "pass"}))
+    for call in (away.all(), away.find(request.key), away.prepare(request, lambda _note: None)):
+        with pytest.raises(Unreachable, match="Docker does not answer"):
+            await call
+    await away.close()
