@@ -44,6 +44,15 @@ _BY_CODE: dict[str, type[TidemillError]] = {
     )
 }
 
+
+class Refused(BadInput):
+    """What was sent does not fit; ``errors`` names each part."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail or problem.title)
+        self.errors = problem.errors
+
+
 Query = Mapping[str, str | int | float | bool | None]
 
 
@@ -143,5 +152,6 @@ def _checked(answer: httpx.Response) -> httpx.Response:
         raise Unreachable(
             f"{place} answered {answer.status_code} {answer.reason_phrase}, and not as a controller does"
         ) from error
-    lines = [problem.detail or problem.title, *(f"  {wrong.where}: {wrong.message}" for wrong in problem.errors)]
-    raise _BY_CODE.get(problem.code, TidemillError)("\n".join(lines))
+    if problem.errors:
+        raise Refused(problem)
+    raise _BY_CODE.get(problem.code, TidemillError)(problem.detail or problem.title)

@@ -1,7 +1,9 @@
 """A fleet file as people write it, read into a Fleet: places in every error, files replaced by their blobs."""
 
 import difflib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,16 +22,35 @@ _DOCUMENT: TypeAdapter[FleetDocument] = TypeAdapter(FleetDocument)
 Part = TypeVar("Part")
 
 
-def read_fleet(file: Path, to_blob: Callable[[Path], BlobRef]) -> Fleet:
-    """Read the documents and hand every file they name to ``to_blob``.
+@dataclass(frozen=True, slots=True)
+class FleetFile:
+    """The documents of one file, each found in order by itself."""
 
-    Paths are relative to the fleet file. Nothing is handed over before everything was found in order.
+    placed: tuple[PlacedDocument, ...]
+    documents: tuple[FleetDocument, ...]
+
+    def fleet(self, to_blob: Callable[[Path], BlobRef]) -> Fleet:
+        """What to send: every file that a document names is handed to ``to_blob``, and replaced by its blob."""
+        pairs = zip(self.placed, self.documents, strict=True)
+        return Fleet(documents=tuple(_with_blobs(document, one.file.parent, to_blob) for one, document in pairs))
+
+    def place(self, where: str) -> str:
+        """``file:line`` of a part as the controller names it, such as ``documents[2].queries[0].query``."""
+        parts = [int(number) if number else name for name, number in re.findall(r"(\w+)|\[(\d+)\]", where)]
+        match parts:
+            case ["documents", int(index), *path] if index < len(self.placed):
+                return self.placed[index].place(path)
+        return where
+
+
+def read_fleet(file: Path) -> FleetFile:
+    """Read and check a fleet file; paths in it are relative to it.
 
     Raises:
         NotFound: there is no such fleet file.
         BadInput: all that is wrong, one line each, beginning with ``file:line``.
     """
-    placed = list(read_documents(file))
+    placed = tuple(read_documents(file))
     problems: list[str] = []
     documents: list[FleetDocument] = []
     for one in placed:
@@ -43,7 +64,7 @@ def read_fleet(file: Path, to_blob: Callable[[Path], BlobRef]) -> Fleet:
     problems = problems or list(_repeated(placed, documents))
     if problems:
         raise BadInput("\n".join(problems))
-    return Fleet(documents=tuple(_with_blobs(document, file.parent, to_blob) for document in documents))
+    return FleetFile(placed, tuple(documents))
 
 
 def _problem(placed: PlacedDocument, detail: ErrorDetails) -> str:
@@ -121,7 +142,7 @@ def _with_blobs(value: Part, folder: Path, to_blob: Callable[[Path], BlobRef]) -
     return replaced  # type: ignore[no-any-return]
 
 
-def _repeated(placed: list[PlacedDocument], documents: list[FleetDocument]) -> Iterator[str]:
+def _repeated(placed: Sequence[PlacedDocument], documents: Sequence[FleetDocument]) -> Iterator[str]:
     first: dict[tuple[str, str], str] = {}
     for one, document in zip(placed, documents, strict=True):
         named = (document.kind, document.name)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.errors import BadInput
 from tidemill.cli.options import Json
 from tidemill.cli.output import print_json, print_table, say
 from tidemill.cli.session import connect
@@ -23,12 +24,17 @@ def apply(
 
     Applying the same file again changes nothing. Files it names are found beside it and uploaded.
     """
-    from tidemill.client import blob_ref  # noqa: PLC0415 - see the package's first line
+    from tidemill.exchange import Refused  # noqa: PLC0415 - see the package's first line
     from tidemill.fleet_files import read_fleet  # noqa: PLC0415
 
+    written = read_fleet(file)
     with connect(context) as client:
-        fleet = read_fleet(file, blob_ref if dry_run else client.upload)
-        applied = client.apply(fleet, dry_run=dry_run)
+        try:
+            # A dry run uploads too: the controller looks into the files, and bytes that nothing names do no harm.
+            applied = client.apply(written.fleet(client.upload), dry_run=dry_run)
+        except Refused as error:
+            lines = [f"{written.place(wrong.where)}: {wrong.message}" for wrong in error.errors]
+            raise BadInput("\n".join(["nothing was applied:", *lines])) from error
     if as_json:
         print_json(applied.model_dump(mode="json"))
         return

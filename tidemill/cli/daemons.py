@@ -18,7 +18,7 @@ def agent(config: Config) -> None:
 
 def controller(config: Annotated[Path | None, typer.Option("--config", help="A TOML file.")] = None) -> None:
     """Run the controller until SIGTERM or Ctrl-C."""
-    load("controller.__main__", extra="controller").main(config)
+    raise typer.Exit(load("controller.__main__", extra="controller").main(config))
 
 
 def demo(
