@@ -34,6 +34,7 @@ from controller.ticks import Ticks
 from controller.user_topics import user_topics
 from schemas.broker import BrokerAddress
 from schemas.topics import CONTROLLER_PRESENCE
+from schemas.views import BrokerView
 from schemas.wire import ControllerPresence
 from transport.blob_store import BlobDirectory
 from transport.folder_lock import own_folder
@@ -64,6 +65,7 @@ class _Broker:
 
     address: BrokerAddress
     for_edges: BrokerAddress
+    for_devices: BrokerView
     accounts: BrokerAccounts | None
     embedded: bool
 
@@ -129,6 +131,7 @@ class Controller:
         self._services = Services(
             settings=settings,
             broker=broker.address,
+            for_devices=broker.for_devices,
             clock=utc_now,
             database=database,
             collections=collections,
@@ -193,7 +196,8 @@ async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> 
 async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> _Broker:
     if settings.broker is not None:
         for_edges = settings.broker.model_copy(update={"url": settings.edge_broker_url or settings.broker.url})
-        return _Broker(settings.broker, for_edges, accounts=None, embedded=False)
+        for_devices = BrokerView(kind="external", url=for_edges.url)
+        return _Broker(settings.broker, for_edges, for_devices, accounts=None, embedded=False)
     folder, port = settings.data_dir / "broker", settings.embedded_broker_port
     started = await stack.enter_async_context(embedded_broker(folder, port))
-    return _Broker(started.address, started.address, accounts=started.accounts, embedded=True)
+    return _Broker(started.address, started.address, started.for_devices, accounts=started.accounts, embedded=True)

@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from controller.broker_accounts import CONTROLLER_USER, DEVICE_USER, BrokerAccounts
 from schemas.broker import BrokerAddress
 from schemas.errors import Unreachable
+from schemas.views import BrokerView
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,8 @@ START_S = 10.0
 class EmbeddedBroker:
     """A running broker and who may use it."""
 
-    kind: str  # mosquitto or nats
     address: BrokerAddress  # with the controller's credentials
-    device_address: BrokerAddress  # for what publishes data
+    for_devices: BrokerView
     accounts: BrokerAccounts | None  # None: every client shares the controller's credentials
 
 
@@ -67,7 +67,7 @@ async def embedded_broker(folder: Path, port: int) -> AsyncIterator[EmbeddedBrok
             accounts.on_change = lambda: process.send_signal(signal.SIGHUP)
         await _until_listening(process, kept.port, folder)
         log.info("embedded broker started", extra={"kind": kind, "port": kept.port})
-        yield kept.broker(kind, accounts)
+        yield kept.broker(accounts)
     finally:
         await _end(process)
 
@@ -90,11 +90,14 @@ class _Kept:
         path.write_text(json.dumps(asdict(kept)))
         return kept
 
-    def broker(self, kind: str, accounts: BrokerAccounts | None) -> EmbeddedBroker:
+    def broker(self, accounts: BrokerAccounts | None) -> EmbeddedBroker:
         url = f"mqtt://127.0.0.1:{self.port}"
         ours = BrokerAddress(url=url, username=CONTROLLER_USER, password=SecretStr(self.password))
-        device = BrokerAddress(url=url, username=DEVICE_USER, password=SecretStr(self.device_password))
-        return EmbeddedBroker(kind, ours, device if accounts else ours, accounts)
+        if accounts is None:
+            shared = BrokerView(kind="nats", url=url, username=CONTROLLER_USER, password=self.password)
+            return EmbeddedBroker(ours, shared, None)
+        device = BrokerView(kind="mosquitto", url=url, username=DEVICE_USER, password=self.device_password)
+        return EmbeddedBroker(ours, device, accounts)
 
 
 def _mosquitto(program: str, folder: Path, kept: _Kept) -> tuple[list[str], BrokerAccounts]:

@@ -62,7 +62,7 @@ class FleetChanges:
     def _model(self, document: ModelDocument) -> AppliedChange:
         known = self.session.get(ModelRow, document.name)
         row = ensure_model(self.session, name=document.name, now=self.now)
-        changed = () if known is None or row.description == document.description else ("description",)
+        changed: tuple[str, ...] = () if known is None or row.description == document.description else ("description",)
         row.description = document.description
         version = None
         if document.file is not None and document.file.blob is not None:

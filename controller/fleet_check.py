@@ -1,12 +1,12 @@
 """Checks the documents of one ``apply`` against each other and against what there is, before anything is changed."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from controller.query import check_job_query
-from controller.schedule import next_fire
+from controller.schedule import check_schedule
+from controller.stores.collection_changes import check_topics
 from controller.wanted import references
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.graph import compile as compile_graph
@@ -24,7 +24,6 @@ from schemas.fleet import (
 )
 from schemas.names import File, model_ref
 from schemas.pipelines import PipelineSpec
-from schemas.topics import overlap
 from schemas.views import FieldError
 from transport.blob_store import BlobDirectory
 
@@ -78,7 +77,7 @@ class FleetCheck:
     def _check(self, document: FleetDocument) -> Iterator[tuple[str, str]]:
         match document:
             case CollectionDocument():
-                yield from _overlaps(document.topics)
+                yield from _problem("topics", check_topics, document)
             case JobDocument():
                 yield from self._check_job(document)
             case LibraryDocument():
@@ -95,15 +94,9 @@ class FleetCheck:
             yield "edge", f"there is no edge {job.edge!r}; `tidemill edge add {job.edge}` enrols it"
         collections = self._names("Collection", self.known.collections)
         for index, query in enumerate(job.queries):
-            try:
-                check_job_query(query, collections)
-            except BadInput as error:
-                yield f"queries[{index}].query", str(error)
+            yield from _problem(f"queries[{index}].query", check_job_query, query, collections)
         if job.schedule is not None:
-            try:
-                next_fire(job.schedule, anchor=datetime.now(UTC), after=datetime.now(UTC))
-            except BadInput as error:
-                yield "schedule", str(error)
+            yield from _problem("schedule", check_schedule, job.schedule)
         files = [(f"scripts[{index}]", ref) for index, ref in enumerate(job.scripts)]
         files += [(f"inputs[{index}]", ref) for index, ref in enumerate(job.inputs)]
         files += [("requirements", job.requirements)] if job.requirements else []
@@ -172,8 +165,9 @@ class FleetCheck:
         return frozenset(document.model for document in self.fleet.documents if isinstance(document, JobDocument))
 
 
-def _overlaps(topics: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for index, topic in enumerate(topics):
-        for other in topics[:index]:
-            if overlap(topic, other):
-                yield f"topics[{index}]", f"{topic!r} and {other!r} take the same messages, which would come twice"
+def _problem(where: str, check: Callable[..., object], *about: object) -> Iterator[tuple[str, str]]:
+    """What a check complains about, and where."""
+    try:
+        check(*about)
+    except BadInput as error:
+        yield where, str(error)

@@ -32,6 +32,11 @@ def next_fire(schedule: Schedule, *, anchor: datetime, after: datetime) -> datet
     return moment
 
 
+def check_schedule(schedule: Schedule) -> None:
+    """Raise BadInput if a field of the schedule is wrong."""
+    _trigger(schedule, datetime.now(UTC))
+
+
 def _trigger(schedule: Schedule, anchor: datetime) -> BaseTrigger:
     if schedule.every is not None:
         return IntervalTrigger(seconds=schedule.every, start_date=anchor + timedelta(seconds=schedule.every))

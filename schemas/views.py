@@ -169,6 +169,15 @@ class DeploymentView(View):
     edges: dict[str, str] = {}  # edge → ready, or what is missing
 
 
+class BrokerView(View):
+    """How a device reaches the broker that this controller listens to."""
+
+    kind: Literal["mosquitto", "nats", "external"]
+    url: str
+    username: str | None = None  # with an embedded broker: an account that may use every topic of the fleet
+    password: str | None = None
+
+
 class Applied(View):
     """What ``apply`` did, or would do."""
 

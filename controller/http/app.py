@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from controller.http import blobs, collections, edges, fleet, health, jobs, models, runs, serving
+from controller.http import blobs, broker, collections, edges, fleet, health, jobs, models, runs, serving
 from controller.http.auth import require_token
 from controller.http.errors import add_error_handlers
 from controller.http.services import Services
@@ -13,7 +13,7 @@ def create_app(services: Services, version: str) -> FastAPI:
     app = FastAPI(title="Tidemill", version=version, docs_url="/docs", redoc_url=None)
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
-    for part in (blobs, collections, edges, fleet, jobs, models, runs, serving):
+    for part in (blobs, broker, collections, edges, fleet, jobs, models, runs, serving):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)

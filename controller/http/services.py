@@ -18,6 +18,7 @@ from controller.stores.database import Database
 from controller.supervisor import Supervisor
 from controller.ticks import Ticks
 from schemas.broker import BrokerAddress
+from schemas.views import BrokerView
 from transport.blob_store import BlobDirectory
 from transport.mqtt import Link
 
@@ -28,6 +29,7 @@ class Services:
 
     settings: ControllerSettings
     broker: BrokerAddress
+    for_devices: BrokerView
     clock: Callable[[], datetime]
     database: Database
     collections: CollectionStore

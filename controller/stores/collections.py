@@ -42,7 +42,8 @@ class CollectionStore:
         """Make or change collections, all of them or none; with ``dry_run`` none, but say what would change.
 
         Raises:
-    
+            Conflict: columns would change or go, or a name differs from another's by case only.
+            BadInput: a name is the database's own, or topics overlap.
         """
         with self._database.writing() as connection:
             changes = [_declare(connection, spec) for spec in specs]
