@@ -155,3 +155,14 @@ def test_the_command_stays_small_until_it_knows_what_to_do() -> None:
     code = f"import sys, tidemill.cli.main; print([name for name in {heavy!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert loaded.stdout == "[]\n"
+
+
+def test_every_command_is_in_the_manual(tmp_path: Path) -> None:
+    """docs/cli.md names every command that there is."""
+    manual = (Path(__file__).parents[2] / "docs/cli.md").read_text()
+    nouns = [(), *((noun,) for noun in NOUNS)]
+    for noun in nouns:
+        listed = tidemill(*noun, "--help", home=tmp_path).stdout.partition("Commands:\n")[2]
+        verbs = [line.split()[0] for line in listed.splitlines() if line[:3].strip()]
+        assert verbs
+        assert [verb for verb in verbs if f"tidemill {' '.join((*noun, verb))}" not in manual] == []
