@@ -29,6 +29,18 @@ class Rejected:
         return cls(source, reason, payload[: SHOWN_CHARACTERS * 4].decode(errors="replace")[:SHOWN_CHARACTERS])
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands among a file's rows for one that is none."""
+
+    reason: str
+    text: bytes
+
+
+Items = Iterable[tuple[str, object]]
+"""Rows as JSON gives them, or Unreadable, not yet checked; each with the words that say where it stands."""
+
+
 @dataclass(slots=True)
 class Parsed:
     """The rows that fit, and the rest."""
@@ -58,14 +70,17 @@ def parse_rows(payload: bytes, spec: CollectionSpec, *, max_bytes: int, source: 
     except orjson.JSONDecodeError as error:
         return Parsed(rejects=[Rejected.of(source, f"not JSON: {error}", payload)])
     if isinstance(content, list):
-        return fit_rows(((f"row {index}: ", item) for index, item in enumerate(content)), spec, source=source)
+        return fit_rows(((f"row {index}: ", item) for index, item in enumerate(content, start=1)), spec, source=source)
     return fit_rows([("", content)], spec, source=source)
 
 
-def fit_rows(items: Iterable[tuple[str, object]], spec: CollectionSpec, *, source: str) -> Parsed:
-    """Fit parsed items, each given with the words that say where it stood."""
+def fit_rows(items: Items, spec: CollectionSpec, *, source: str) -> Parsed:
+    """The rows among the items that fit, and the rest."""
     parsed = Parsed()
     for place, item in items:
+        if isinstance(item, Unreadable):
+            parsed.rejects.append(Rejected.of(source, f"{place}{item.reason}", item.text))
+            continue
         try:
             row = _fit_row(item, spec)
         except BadPayload as error:

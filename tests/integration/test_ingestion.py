@@ -104,7 +104,7 @@ async def test_messages_become_rows_and_rejects(broker: BrokerAddress, store: Co
     rejects = {reject.source: reject for reject in store.rejects("press")}
     assert rejects["factory/m2/press"].reason.startswith("not JSON")
     assert rejects["factory/m2/press"].payload == "out of paper"
-    assert rejects["factory/m3/press"].reason == 'row 1: column stroke should be integer, but is "three" (text)'
+    assert rejects["factory/m3/press"].reason == 'row 2: column stroke should be integer, but is "three" (text)'
     counters = ingestion.counters["press"]
     assert (counters.accepted, counters.rejected, counters.ignored_keys) == (3, 2, 1)
 

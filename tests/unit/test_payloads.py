@@ -52,7 +52,7 @@ def test_a_bad_row_does_not_take_its_neighbours_with_it() -> None:
     parsed = parse(b'[{"label":"a"},{"label":"b","force":"high"},{"label":"c"}]')
     assert [row["label"] for row in parsed.rows] == ["a", "c"]
     (reject,) = parsed.rejects
-    assert reject.reason == 'row 1: column force should be real, but is "high" (text)'
+    assert reject.reason == 'row 2: column force should be real, but is "high" (text)'
     assert (reject.source, reject.payload) == ("factory/press", '{"label":"b","force":"high"}')
 
 
@@ -79,7 +79,7 @@ def test_an_empty_array_is_no_row_and_no_fault() -> None:
         (b'{"label":"' + b"x" * 20_000 + b'"}', "20012 bytes, and at most 10000 are taken"),
         (b"3", "should be an object with the columns as keys, but is int"),
         (b"null", "but is NoneType"),
-        (b'[["label"]]', "row 0: should be an object"),
+        (b'[["label"]]', "row 1: should be an object"),
         (b"{}", "holds none of the columns label, strokes"),
         (b'{"other":1}', "holds none of the columns"),
         (b'{"force":1}', "required column label is missing"),
