@@ -1,10 +1,12 @@
 """The only home of paho-mqtt: a connection to the broker whose network thread only posts to the event loop."""
 
 import asyncio
+import math
 import random
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -25,7 +27,7 @@ __all__ = ["MAX_PAYLOAD_BYTES", "Link", "Message", "Subscription", "connect"]
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 30.0
 _CONNECT_S = 5.0  # for TCP and for TLS
-_GOODBYE_ROUNDS = 100  # of writing what is queued when closing; none lasts longer than a second
+_GOODBYE_S = 2.0  # for writing what is queued when closing
 _BACKLOG = 10_000  # QoS 0 messages that wait for a busy event loop; QoS 1 is bounded by the broker's window
 
 
@@ -111,6 +113,7 @@ class _NetworkThread:
         self._refused: TidemillError | None = None
         self._pause_s = _FIRST_RETRY_S
         self._closing = threading.Event()
+        self._give_up_at_s = math.inf
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._wake_posted = False
         self._thread = threading.Thread(target=self._run, name=f"mqtt {broker}", daemon=True)
@@ -130,9 +133,10 @@ class _NetworkThread:
 
     async def stop(self) -> None:
         """Say goodbye to the broker, and wait for the thread's end."""
+        self._give_up_at_s = time.monotonic() + _GOODBYE_S
         self._closing.set()
         self._client.disconnect()
-        await asyncio.to_thread(self._thread.join, _CONNECT_S * 2)
+        await asyncio.to_thread(self._thread.join, _CONNECT_S + _GOODBYE_S)
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
         """Queue a message."""
@@ -173,9 +177,10 @@ class _NetworkThread:
             return Untrusted(f"the certificate of the broker at {self._broker} is not trusted: {error.verify_message}")
         except (OSError, ValueError) as error:  # ValueError: a host name that cannot be one
             return Unreachable(f"the broker at {self._broker} cannot be reached: {error}")
-        rounds_left = _GOODBYE_ROUNDS
-        while rounds_left and self._client.loop(1.0) == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            rounds_left -= self._closing.is_set()
+        if self._closing.is_set():
+            self._client.disconnect()  # when we were told to, there was no connection to end
+        while self._client.loop(1.0) == MQTTErrorCode.MQTT_ERR_SUCCESS and time.monotonic() < self._give_up_at_s:
+            pass
         return self._refused or Unreachable(f"the connection to the broker at {self._broker} was lost")
 
     def _post(self, call: Callable[..., None], *args: object) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 from schemas.blobs import BlobAsk, BlobChunk
@@ -68,7 +69,7 @@ class Pull:
             async with asyncio.TaskGroup() as tasks:
                 name = f"pull {self._ref.digest}"
                 asking = tasks.create_task(self._keep_asking(), name=f"{name}: ask")
-                following = tasks.create_task(self._ask_anew_when_reconnected(), name=f"{name}: reconnect")
+                following = tasks.create_task(self._ask_anew_when_connected(), name=f"{name}: follow")
                 await self._write_all(chunks, part, progress)
                 asking.cancel()
                 following.cancel()
@@ -102,17 +103,22 @@ class Pull:
         return self._window.take(offset, chunk.data)
 
     async def _keep_asking(self) -> None:
-        topic = BLOB_ASK.to(edge=self._edge)
         while True:
-            self._news.clear()
             try:
                 async with asyncio.timeout(self._silence_s):
-                    for offset, length in self._window.asks():
-                        ask = BlobAsk(asked_by=self._asked_by, digest=self._ref.digest, offset=offset, length=length)
-                        await self._link.publish(topic, ask.to_wire(), qos=0)
                     await self._news.wait()
-            except (TimeoutError, Unreachable):
+            except TimeoutError:
                 self._lose_patience()
+            self._news.clear()
+            if self._link.connected:  # else there is news as soon as it is
+                await self._ask()
+
+    async def _ask(self) -> None:
+        topic = BLOB_ASK.to(edge=self._edge)
+        for offset, length in self._window.asks():
+            ask = BlobAsk(asked_by=self._asked_by, digest=self._ref.digest, offset=offset, length=length)
+            with suppress(Unreachable):  # like an ask that the sender never got: asked again later
+                await self._link.publish(topic, ask.to_wire(), qos=0)
 
     def _lose_patience(self) -> None:
         silent_s = asyncio.get_running_loop().time() - self._heard_at
@@ -129,7 +135,7 @@ class Pull:
         self._heard_at = now
         self._news.set()
 
-    async def _ask_anew_when_reconnected(self) -> None:
+    async def _ask_anew_when_connected(self) -> None:
         async for _ in self._link.connections():
             self._window.restart(narrow=False)
             self._news.set()
