@@ -4,7 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,16 +14,23 @@ from schemas.broker import BrokerAddress
 from tests.integration.scripted_controller import EDGE
 
 
+async def until(holds: Callable[[], bool], *, timeout_s: float = 20) -> None:
+    """Wait for something in another process that tells nobody of it."""
+    async with asyncio.timeout(timeout_s):
+        while not holds():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.05)
+
+
 class AgentProcess:
     """One agent with one data folder; its log goes to a file beside it."""
 
     def __init__(self, folder: Path, broker: BrokerAddress, public_key: str, **settings: str) -> None:
         self.data_dir = folder / "data"
         self.log = folder / "agent.log"
-        self._config = folder / "agent.toml"
+        self.config = folder / "agent.toml"
         self._process: subprocess.Popen[bytes] | None = None
         lines = {"executor": '"process"', "report_every_s": "1"} | settings
-        self._config.write_text(
+        self.config.write_text(
             f'edge = "{EDGE}"\ncontroller_public_key = "{public_key}"\ndata_dir = "data"\n'
             + "".join(f"{key} = {value}\n" for key, value in lines.items())
             + f'[broker]\nurl = "{broker.url}"\n'
@@ -51,7 +58,7 @@ class AgentProcess:
     def start(self) -> None:
         """Start it; it runs, but nothing is known of how far it is."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", "edge_agent", str(self._config)], stderr=log)
+            self._process = subprocess.Popen([sys.executable, "-m", "edge_agent", str(self.config)], stderr=log)
 
     def kill(self) -> None:
         """``kill -9``."""

@@ -1,15 +1,15 @@
-"""A controller for the agent's tests, made of the real transport: it says what it is told to, and notes what it hears."""
+"""A controller for the agent's tests, on the real transport: it says what it is told to, and keeps what it hears."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID, uuid4
 
 from schemas import topics
 from schemas.broker import BrokerAddress
-from schemas.jobs import Limits, TaskScript, TaskSpec
+from schemas.jobs import TaskScript, TaskSpec
 from schemas.manifest import Manifest, WantedModel, WantedPipeline, WantedRun
 from schemas.names import BlobRef
 from schemas.report import Report
@@ -22,6 +22,19 @@ from transport.transfer import BlobReceiver, BlobSender
 
 EDGE = "press-1"
 Kind = TypeVar("Kind", bound=EdgeEvent)
+
+MODEL = 'import os; open(os.environ["model_file_path"], "w").write("model")\n'
+"""The shortest script that ends well."""
+
+
+def until_there(path: Path) -> str:
+    """Script lines that wait for a file."""
+    return f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.05)\n"
+
+
+def mark_run(path: Path) -> str:
+    """Script lines that leave one line in a file each time they run."""
+    return f"open({str(path)!r}, 'a').write('ran\\n')\n"
 
 
 class ScriptedController:
@@ -36,8 +49,9 @@ class ScriptedController:
         self.logs: list[LogBatch] = []
         self.reports: list[Report] = []
         self.presences: list[Presence] = []
-        self._link = link
+        self._link, self._blob_link = link, blob_link
         self._sender = BlobSender(blob_link, self.blobs)
+        self._sending: asyncio.Task[None] | None = None
         self._receiver = BlobReceiver(blob_link, self.blobs, me="controller")
         self._news = asyncio.Condition()
 
@@ -51,8 +65,8 @@ class ScriptedController:
                 family: await link.subscribe(family.filter())
                 for family in (topics.RUN_EVENTS, topics.RUN_LOGS, topics.REPORT, topics.PRESENCE)
             }
+            controller.send_blobs()
             work = [
-                asyncio.create_task(controller._sender.serve()),
                 asyncio.create_task(controller._take_events(subscriptions[topics.RUN_EVENTS])),
                 asyncio.create_task(controller._take(subscriptions[topics.RUN_LOGS], LogBatch, controller.logs)),
                 asyncio.create_task(controller._take(subscriptions[topics.REPORT], Report, controller.reports)),
@@ -61,9 +75,21 @@ class ScriptedController:
             try:
                 yield controller
             finally:
+                await controller.send_no_blobs()
                 for task in work:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
+
+    def send_blobs(self) -> None:
+        """Answer asks for blobs, as from the start."""
+        self._sending = asyncio.create_task(self._sender.serve())
+
+    async def send_no_blobs(self) -> None:
+        """Leave asks for blobs unanswered, as a controller does that is away."""
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait({self._sending})
+            await self._blob_link.unsubscribe(topics.BLOB_ASK.filter())
 
     def run(self, script: str, *, attempt: int = 1, run_id: UUID | None = None, **spec: object) -> WantedRun:
         """A run of one script, its spec and blobs ready to be pulled."""
