@@ -36,7 +36,7 @@ class DockerExecutor:
         self._edge, self._image, self._tasks, self._install = edge, image, tasks.absolute(), install
         self._environments = EnvironmentCache(environments.absolute(), install.timeout_s)
         self._engine = DockerEngine()
-        self._starting = asyncio.Lock()  # a container that has ended already must not be started by a second call
+        self._starting = asyncio.Lock()  # one call must not start or remove what another is starting
 
     async def prepare(self, request: TaskRequest, note: Callable[[str], None]) -> Environment:
         """Have the image, and in a container of it make the environment, or find it."""
@@ -98,11 +98,14 @@ class DockerExecutor:
         await self._engine.stop(handle.ref, grace_s)
 
     async def find(self, key: TaskKey) -> TaskHandle | None:
-        """Look for the container by its name."""
-        found = await self._engine.container(docker_options.container_name(key))
-        if found is None or found["State"]["Status"] == "created":
-            return None
-        return TaskHandle(key, found["Id"])
+        """Look for the container by its name; one that a killed agent created and did not start is removed."""
+        name = docker_options.container_name(key)
+        async with self._starting:
+            found = await self._engine.container(name)
+            if found is not None and found["State"]["Status"] == "created":
+                await self._engine.remove(name)  # whatever was still about to start it
+                return None
+        return TaskHandle(key, found["Id"]) if found is not None else None
 
     async def all(self) -> list[TaskHandle]:
         """Look for containers by this agent's labels."""

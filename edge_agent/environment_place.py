@@ -76,6 +76,5 @@ class Place:
 
 def key_of(request: TaskRequest, *runs_in: str) -> str:
     """The environment's name: from all that decides whether it can be used again."""
-    requirements = request.requirements.read_bytes() if request.requirements else b""
-    parts = [*runs_in, platform.system(), platform.machine(), hashlib.sha256(requirements).hexdigest()]
+    parts = [*runs_in, platform.system(), platform.machine(), request.requirements_digest]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -113,7 +113,10 @@ class Executor(Protocol):
         """Ask the scripts to end, and kill them after ``grace_s``; returns when nothing of them runs."""
 
     async def find(self, key: TaskKey) -> TaskHandle | None:
-        """The task if it was ever started and not removed, running or ended."""
+        """The task if it was ever started and not removed, running or ended.
+
+        None is for good: a start that was cut off when an agent was killed does not take place later.
+        """
 
     async def all(self) -> list[TaskHandle]:
         """Every task of this agent that is still there, so that unwanted ones can be ended."""

@@ -20,14 +20,14 @@ from edge_agent.executor import Environment, ExitResult, TaskHandle, TaskKey, Ta
 from edge_agent.log_lines import follow
 from edge_agent.polling import LOOK_S, until
 from edge_agent.process_search import kill_processes
-from edge_agent.task_control import claimed_by, is_running, read_result
+from edge_agent.task_control import claimed_by, forbid_start, is_running, read_result
 from edge_agent.task_variables import for_installer, for_scripts, of_machine
 from schemas.errors import TaskFailed
 
 START_TIMEOUT_S = 30.0
 KILL_TIMEOUT_S = 3.0
 KILL_ROUNDS = 30
-_FORGOTTEN = "forgotten"
+LAUNCHING, FORGOTTEN = "launching", "forgotten"  # marks in the folder `control`
 
 
 class ProcessExecutor:
@@ -38,6 +38,7 @@ class ProcessExecutor:
     def __init__(self, tasks: Path, environments: Path, install: InstallSettings) -> None:
         self._tasks, self._install = tasks, install
         self._environments = EnvironmentCache(environments, install.timeout_s)
+        self._starting = asyncio.Lock()  # so that nobody takes a task that is being started for one cut off
         self._python = os.path.realpath(sys.executable)
 
     async def prepare(self, request: TaskRequest, note: Callable[[str], None]) -> Environment:
@@ -48,9 +49,11 @@ class ProcessExecutor:
 
     async def start(self, request: TaskRequest, environment: Environment) -> TaskHandle:
         """Start the runner; it refuses by itself to run an attempt a second time."""
-        if (started := await self.find(request.key)) is None:
-            await asyncio.to_thread(_launch, request, environment)
-            started = await self.find(request.key)
+        async with self._starting:
+            if self._started(request.key) is None:
+                (self._control(request.key) / LAUNCHING).touch()
+                await asyncio.to_thread(_launch, request, environment)
+            started = self._started(request.key)
         if started is None:
             raise TaskFailed(f"the scripts cannot be started: no runner came up in {request.folder}")
         return started
@@ -89,26 +92,32 @@ class ProcessExecutor:
             await until(lambda: not is_running(control), KILL_TIMEOUT_S)
 
     async def find(self, key: TaskKey) -> TaskHandle | None:
-        """Look for the runner's claim."""
-        control = self._control(key)
-        runner = claimed_by(control)
-        if runner is None or (control / _FORGOTTEN).exists():
-            return None
-        return TaskHandle(key, str(runner))
+        """Look for the runner's claim; one that a killed agent launched and that has none yet is kept from starting."""
+        async with self._starting:
+            if self._started(key) is None and (self._control(key) / LAUNCHING).exists():
+                forbid_start(self._control(key))
+            return self._started(key)
 
     async def all(self) -> list[TaskHandle]:
         """Every task whose folder has a claim."""
-        found = [await self.find(key) for key in task_folder.keys(self._tasks)]
+        found = [self._started(key) for key in task_folder.keys(self._tasks)]
         return [handle for handle in found if handle is not None]
 
     async def remove(self, handle: TaskHandle) -> None:
         """Mark it as forgotten; the claim stays, so that the attempt cannot run again."""
         control = self._control(handle.key)
         if control.is_dir():
-            (control / _FORGOTTEN).touch()
+            (control / FORGOTTEN).touch()
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    def _started(self, key: TaskKey) -> TaskHandle | None:
+        control = self._control(key)
+        runner = claimed_by(control)
+        if runner is None or (control / FORGOTTEN).exists():
+            return None
+        return TaskHandle(key, str(runner))
 
     def _control(self, key: TaskKey) -> Path:
         return task_folder.folder_of(self._tasks, key) / "control"

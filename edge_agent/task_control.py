@@ -1,6 +1,7 @@
 """What a task's runner tells in the folder ``control``: whether it lives, and how its scripts ended."""
 
 import fcntl
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -38,8 +39,8 @@ def read_result(control: Path) -> RunnerResult | None:
 def claimed_by(control: Path) -> int | None:
     """The process that ran or runs the attempt; None if it was never started."""
     try:
-        with open_plain(control / "claim") as file:
-            return int(file.read(20))
+        with open_plain(control / "claim", linked=True) as file:
+            return int(file.read(20)) or None
     except (OSError, Refused, ValueError):
         return None
 
@@ -47,10 +48,19 @@ def claimed_by(control: Path) -> int | None:
 def is_running(control: Path) -> bool:
     """Whether the runner lives: it holds a lock on its claim, and no later process with its number does."""
     try:
-        with open_plain(control / "claim") as file:
+        with open_plain(control / "claim", linked=True) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except (OSError, Refused):
         return False
     return False
+
+
+def forbid_start(control: Path) -> None:
+    """Claim the attempt for nobody, unless it is claimed: a runner on its way will find it taken, and end."""
+    own = control / "claim.nobody"
+    own.write_text("0", encoding="utf-8")
+    with suppress(FileExistsError):
+        (control / "claim").hardlink_to(own)
+    own.unlink()

@@ -10,15 +10,16 @@ class Refused(Exception):
     """This is not a plain file; the message says what it is."""
 
 
-def open_plain(path: str | Path, folder: int | None = None) -> BinaryIO:
+def open_plain(path: str | Path, folder: int | None = None, *, linked: bool = False) -> BinaryIO:
     """Open a regular file for reading, without following a link or waiting for a pipe's other end.
 
     Args:
         path: the file; only its last part is checked, so name it from a folder that is not the script's.
         folder: descriptor of the folder that ``path`` starts from.
+        linked: take also a file that has a second name.
 
     Raises:
-        Refused: it is a link, a pipe, a device, a folder, or has a second name somewhere.
+        Refused: it is a link, a pipe, a device, a folder, or has a second name.
         FileNotFoundError: there is none.
     """
     try:
@@ -29,7 +30,7 @@ def open_plain(path: str | Path, folder: int | None = None) -> BinaryIO:
         raise Refused(f"{_kind(path, folder)} ({error.strerror})") from error
     file = os.fdopen(descriptor, "rb")
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+    if not stat.S_ISREG(status.st_mode) or (status.st_nlink > 1 and not linked):
         file.close()
         raise Refused(kind_of(status))
     return file

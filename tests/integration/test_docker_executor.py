@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.docker_engine import DockerEngine
 from edge_agent.docker_executor import availability
+from edge_agent.docker_options import container_name, task_options
+from edge_agent.environments import InstallSettings
 from schemas.errors import TaskFailed, Unreachable
 from tests.conftest import free_port
 from tests.integration.workbench import IMAGE, Workbench, limits, make_executor, workbench
@@ -92,3 +95,14 @@ async def test_no_daemon_is_something_that_passes(docker_bench: Workbench, monke
         with pytest.raises(Unreachable, match="Docker does not answer"):
             await call
     await away.close()
+
+
+async def test_a_start_that_was_cut_off_never_takes_place(docker_bench: Workbench) -> None:
+    """A container that a killed agent created and did not start is no task, and is gone once it was looked for."""
+    request = docker_bench.request(docker_bench.spec({"late.py": "pass"}))
+    environment = await docker_bench.executor.prepare(request, lambda _note: None)
+    engine = DockerEngine()
+    await engine.create(task_options(request, environment, InstallSettings()))
+    assert await docker_bench.executor.find(request.key) is None
+    assert await engine.container(container_name(request.key)) is None
+    await engine.close()

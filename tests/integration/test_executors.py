@@ -295,6 +295,18 @@ async def test_a_vanished_process_is_told(process_bench: Workbench) -> None:
     assert running_with(str(request.key.run_id)) == []
 
 
+async def test_a_start_that_was_cut_off_never_takes_place(process_bench: Workbench) -> None:
+    """Once ``find`` has said that there is no task, a runner that a killed agent had launched ends at once."""
+    request = process_bench.request(process_bench.spec({"late.py": "open('ran', 'w')"}))
+    (request.folder / "control/launching").touch()  # as far as the killed agent came
+    assert await process_bench.executor.find(request.key) is None
+    late = await asyncio.create_subprocess_exec(sys.executable, request.folder / "input/runner.py", request.folder)
+    async with asyncio.timeout(20):
+        assert await late.wait() != 0
+    assert not (request.folder / "work/ran").exists()
+    assert await process_bench.executor.all() == []
+
+
 def running_with(run_id: str) -> list[int]:
     """The processes whose environment carries this run, in containers too."""
     return [
