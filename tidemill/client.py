@@ -17,6 +17,7 @@ from schemas.names import BlobRef
 from schemas.runs import RunState
 from schemas.views import (
     Applied,
+    BrokerView,
     CollectionView,
     DeploymentView,
     EdgeView,
@@ -51,6 +52,10 @@ class Client:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._exchange.__exit__()
+
+    def broker(self) -> BrokerView:
+        """How a device reaches the broker."""
+        return self._one("broker", BrokerView)
 
     # Edges
 

@@ -1,0 +1,1 @@
+"""The demonstration: the whole loop on one machine, with real flowers."""
