@@ -115,8 +115,8 @@ async def _run(install: Coroutine[None, None, int], place: Place, note: Callable
     try:
         async for line in follow(place.log / "pip.log", 0, ended):
             last.append(line)
-            if line.startswith(NOTED):
-                note(line[:NOTE_LIMIT])
+            if line.lstrip().startswith(NOTED):
+                note(line.strip()[:NOTE_LIMIT])
         code = await running
     finally:
         running.cancel()
