@@ -12,6 +12,9 @@ from schemas.errors import BadPayload
 Row = dict[str, Value]
 """Every declared column of a collection, None where the payload had nothing."""
 
+MAX_ROW_CHARACTERS = 1024 * 1024
+"""Of a row's texts together; queries can hold a few of such rows."""
+
 SHOWN_CHARACTERS = 500  # of a rejected payload
 
 
@@ -103,6 +106,8 @@ def _fit_row(item: object, spec: CollectionSpec) -> Row:
             row[name] = fit(item.get(name), column_type)
         except BadPayload as error:
             raise BadPayload(f"column {name} {error}") from error
+    if sum(len(value) for value in row.values() if isinstance(value, str)) > MAX_ROW_CHARACTERS:
+        raise BadPayload(f"holds more than {MAX_ROW_CHARACTERS} characters")
     missing = [name for name in spec.required if row[name] is None]
     if missing:
         raise BadPayload(f"required column {missing[0]} is {'null' if missing[0] in item else 'missing'}")

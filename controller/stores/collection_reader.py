@@ -2,21 +2,24 @@
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
 
-from controller.query_functions import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS
+from controller.stores.collection_guard import Guard
+from controller.stores.collection_tables import rows_table
+from schemas.collections import CollectionSpec
 from schemas.errors import BadInput, NotFound, Unreachable
 
-MAX_VALUE_BYTES = 16 * 1024 * 1024
-"""No text, no row between two steps of a query, grows beyond this."""
+MAX_VALUE_BYTES = 8 * 1024 * 1024
+"""No text and no row in a query grows beyond this: one function's call on larger ones could outlast any time limit."""
 
 _STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine: some tenths of a millisecond
-_PATTERN_BYTES = 500  # LIKE and GLOB take a time that grows with a power of the pattern's wildcards
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,49 +30,12 @@ class Result:
     rows: Iterator[tuple[object, ...]]
 
 
-@dataclass(slots=True)
-class _Guard:
-    """What the running statement may do; SQLite asks it."""
-
-    collections: frozenset[str] = frozenset()
-    own: frozenset[str] = frozenset()  # the statement's common table expressions
-    deadline: float = 0.0
-    denied: str = ""
-    timed_out: bool = field(default=False)
-
-    def authorize(
-        self, action: int, first: str | None, second: str | None, schema: str | None, _via: str | None
-    ) -> int:
-        """SQLite's question for everything a statement would do, while it is prepared."""
-        match action:
-            case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_RECURSIVE:
-                return sqlite3.SQLITE_OK
-            case sqlite3.SQLITE_FUNCTION if second in ALLOWED_FUNCTIONS:
-                return sqlite3.SQLITE_OK
-            case sqlite3.SQLITE_READ if schema == "main" and first in self.collections | TABLE_FUNCTIONS:
-                return sqlite3.SQLITE_OK
-            case sqlite3.SQLITE_READ if not second and (first or "").lower() in self.own | TABLE_FUNCTIONS:
-                return sqlite3.SQLITE_OK  # named after FROM, with none of its columns used
-            case sqlite3.SQLITE_READ:
-                self.denied = self.denied or f"reads {first}, which is none of its collections"
-            case sqlite3.SQLITE_FUNCTION:
-                self.denied = self.denied or f"calls {second}(), which queries cannot"
-            case _:
-                self.denied = self.denied or "does something else than read"
-        return sqlite3.SQLITE_DENY
-
-    def look(self) -> int:
-        """SQLite's question every few steps whether to go on."""
-        self.timed_out = time.monotonic() > self.deadline
-        return self.timed_out
-
-
 class Reader:
     """One state of all collections."""
 
     def __init__(self, connection: sqlite3.Connection, *, timeout_s: float) -> None:
         self._connection, self._timeout_s = connection, timeout_s
-        self._guard = _Guard()
+        self._guard = Guard()
 
     def last_position(self, collection: str) -> int:
         """The position of the newest row; 0 if there is none. Raises NotFound."""
@@ -132,6 +98,16 @@ def open_reader(file: Path, *, timeout_s: float) -> Iterator[Reader]:
         yield Reader(connection, timeout_s=timeout_s)
 
 
+@contextmanager
+def open_empty(specs: Iterable[CollectionSpec], *, timeout_s: float) -> Iterator[Reader]:
+    """Collections as declared, without rows: what a query can be tried on before its collections exist."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for spec in specs:
+            connection.execute(str(CreateTable(rows_table(spec)).compile(dialect=sqlite.dialect())))
+        _restrict(connection)
+        yield Reader(connection, timeout_s=timeout_s)
+
+
 def _connect(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{file.as_uri()}?mode=ro",
@@ -148,7 +124,6 @@ def _restrict(connection: sqlite3.Connection) -> None:
     # SQLite declares these on first use by what looks like a write, which the guard would deny.
     connection.execute("SELECT count(*) FROM json_each('[]'), json_tree('[]')").fetchall()
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _PATTERN_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
 

@@ -144,6 +144,15 @@ def test_an_array_too_large_for_memory_is_refused(store: CollectionStore) -> Non
         import_rows(store, "press", BytesIO(b" " * (MAX_ARRAY_BYTES + 1)), "application/json")
 
 
+def test_a_row_too_large_for_queries_is_rejected(store: CollectionStore) -> None:
+    """A row that queries could not hold never gets in; the largest that does can be selected."""
+    content = orjson.dumps([{"line": "é" * 1024 * 1024}, {"line": "é" * 1024 * 1024, "detail": "x"}])
+    result = import_rows(store, "press", BytesIO(content), "application/json")
+    assert (result.accepted, result.reasons) == (1, ("row 2: holds more than 1048576 characters",))
+    with store.reader(timeout_s=5) as reader, reader.run("SELECT line FROM main.press", ["press"]) as found:
+        assert list(found.rows) == [("é" * 1024 * 1024,)]
+
+
 def test_a_long_file_is_one_transaction(store: CollectionStore) -> None:
     """A file of many batches arrives whole, and a failure at its end undoes its beginning."""
     lines = b"".join(b'{"line":"a","strokes":%d}\n' % number for number in range(5000))

@@ -1,0 +1,44 @@
+"""What a person's query may do in the database: SQLite asks it while it prepares the query and while it runs."""
+
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from controller.query_functions import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS
+
+
+@dataclass(slots=True)
+class Guard:
+    """What the running statement may do; SQLite asks it."""
+
+    collections: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()  # the statement's common table expressions
+    deadline: float = 0.0
+    denied: str = ""
+    timed_out: bool = False
+
+    def authorize(
+        self, action: int, first: str | None, second: str | None, schema: str | None, _via: str | None
+    ) -> int:
+        """SQLite's question for everything a statement would do, while it is prepared."""
+        match action:
+            case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_RECURSIVE:
+                return sqlite3.SQLITE_OK
+            case sqlite3.SQLITE_FUNCTION if second in ALLOWED_FUNCTIONS:
+                return sqlite3.SQLITE_OK
+            case sqlite3.SQLITE_READ if schema == "main" and first in self.collections | TABLE_FUNCTIONS:
+                return sqlite3.SQLITE_OK
+            case sqlite3.SQLITE_READ if not second and (first or "").lower() in self.own | TABLE_FUNCTIONS:
+                return sqlite3.SQLITE_OK  # named after FROM, with none of its columns used
+            case sqlite3.SQLITE_READ:
+                self.denied = self.denied or f"reads {first}, which is none of its collections"
+            case sqlite3.SQLITE_FUNCTION:
+                self.denied = self.denied or f"calls {second}(), which queries cannot"
+            case _:
+                self.denied = self.denied or "does something else than read"
+        return sqlite3.SQLITE_DENY
+
+    def look(self) -> int:
+        """SQLite's question every few steps whether to go on."""
+        self.timed_out = time.monotonic() > self.deadline
+        return self.timed_out
