@@ -14,12 +14,14 @@ from sqlalchemy.schema import CreateTable
 from controller.stores.collection_guard import Guard
 from controller.stores.collection_tables import rows_table
 from schemas.collections import CollectionSpec
-from schemas.errors import BadInput, NotFound, Unreachable
+from schemas.errors import BadInput, Unreachable
 
 MAX_VALUE_BYTES = 8 * 1024 * 1024
 """No text and no row in a query grows beyond this: one function's call on larger ones could outlast any time limit."""
 
 _STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine: some tenths of a millisecond
+
+_NOT_THE_QUERY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,10 @@ class Reader:
         self._guard = Guard()
 
     def last_position(self, collection: str) -> int:
-        """The position of the newest row; 0 if there is none. Raises NotFound."""
+        """The position of a declared collection's newest row; 0 if there is none."""
         quoted = collection.replace('"', '""')
         with self._watched({collection}, ()):
-            try:
-                found = self._connection.execute(f'SELECT max(position) FROM main."{quoted}"').fetchone()  # noqa: S608
-            except sqlite3.OperationalError as error:
-                raise NotFound(f"there is no collection {collection}") from error
+            found = self._connection.execute(f'SELECT max(position) FROM main."{quoted}"').fetchone()  # noqa: S608
         return int(found[0] or 0)
 
     @contextmanager
@@ -58,6 +57,7 @@ class Reader:
 
         Raises:
             BadInput: SQLite refuses it, or it takes longer than it may; also while the rows come.
+            Unreachable: the disk or another process is in the way.
         """
         with self._watched(collections, own), closing(self._connection.cursor()) as cursor:
             cursor.execute(sql)
@@ -74,6 +74,8 @@ class Reader:
         try:
             yield
         except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_THE_QUERY:
+                raise Unreachable(f"the collection store cannot be read: {error}") from error
             if guard.timed_out:
                 raise BadInput(f"the query took more than {self._timeout_s:g} s and was stopped") from error
             raise BadInput(f"the query {guard.denied or f'failed: {error}'}") from error

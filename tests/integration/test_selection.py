@@ -12,7 +12,7 @@ import pytest
 from controller.selection import check, select
 from controller.stores.collections import CollectionStore
 from schemas.collections import CollectionSpec, ColumnType
-from schemas.errors import BadInput, NotFound, TooLarge
+from schemas.errors import BadInput, TooLarge
 from schemas.jobs import Query
 from schemas.models import DataSelection
 from transport.blob_store import BlobDirectory
@@ -281,5 +281,5 @@ def test_a_reader_knows_positions_and_what_is_not_there(store: CollectionStore) 
         store.insert("press", [{"line": "a"}])
         assert reader.last_position("press") == 3
         assert reader.last_position("lines") == 0
-        with pytest.raises((NotFound, BadInput), match="nothing"):
+        with pytest.raises(BadInput, match="nothing"):
             reader.last_position("nothing")
