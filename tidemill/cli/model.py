@@ -59,14 +59,14 @@ def show_model(context: typer.Context, name: Name, as_json: Json = False) -> Non
         model = client.model(name)
     print_one(model, _FIELDS, as_json=as_json)
     if model.versions and not as_json:
-        named = {alias.version: alias.name for alias in model.aliases}
-        heads = ("VERSION", "ALIAS", "CREATED", "ROWS", "METRICS", "RUN")
-        print_table(heads, [_version_row(version, named.get(version.version, "")) for version in model.versions])
+        heads = ("VERSION", "ALIASES", "CREATED", "ROWS", "METRICS", "RUN")
+        print_table(heads, [_version_row(version, model) for version in model.versions])
 
 
-def _version_row(version: "ModelVersion", alias: str) -> list[object]:
+def _version_row(version: "ModelVersion", model: "ModelView") -> list[object]:
+    aliases = ", ".join(alias.name for alias in model.aliases if alias.version == version.version)
     created = ago(version.created_at)
-    return [version.version, alias, created, version.rows, pairs(version.metrics), version.lineage.run_id]
+    return [version.version, aliases, created, version.rows, pairs(version.metrics), version.lineage.run_id]
 
 
 @app.command("pull")

@@ -34,7 +34,7 @@ def print_one(item: Item, fields: Columns[Item], *, as_json: bool) -> None:
         print_json(item.model_dump(mode="json"))
         return
     rows = [[name, value(item)] for name, value in fields.items()]
-    print_table((), [row for row in rows if row[1] not in (None, "")])
+    print_table((), [row for row in rows if row[1] not in (None, "", ())])
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -85,7 +85,7 @@ def pairs(values: Mapping[str, object]) -> str:
 
 
 def _text(value: object) -> str:
-    if value is None:
+    if value is None or value == ():
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
