@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,21 +21,13 @@ def free_port() -> int:
         return port
 
 
-class Mosquitto:
-    """A private broker that a test may kill and start again on the same port."""
+class PrivateBroker:
+    """A broker that a test may kill and start again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
-        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-        if not Path(program).exists():
-            pytest.skip("no mosquitto on this machine; scripts/prepare-machine installs it")
-        self.port = free_port()
-        self._command = [program, "-c", str(folder / "mosquitto.conf")]
+    def __init__(self, *command: str, port: int) -> None:
+        self.port = port
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
-        # A broker started by root becomes another user unless it is told not to, and then cannot write here.
-        (folder / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence false\n"
-            "max_queued_messages 100000\nset_tcp_nodelay true\nlog_type error\n"
-        )
 
     @property
     def address(self) -> BrokerAddress:
@@ -50,9 +43,9 @@ class Mosquitto:
                     return
             except ConnectionRefusedError:
                 if self._process.poll() is not None:
-                    raise RuntimeError(f"mosquitto ended with {self._process.returncode}") from None
+                    raise RuntimeError(f"{self._command[0]} ended with {self._process.returncode}") from None
                 select_wait(0.01)
-        raise TimeoutError("mosquitto took no connection in 10 s")
+        raise TimeoutError(f"{self._command[0]} took no connection in 10 s")
 
     def kill(self) -> None:
         """``kill -9``: nothing is saved."""
@@ -60,6 +53,36 @@ class Mosquitto:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+
+class Mosquitto(PrivateBroker):
+    """The broker for real use."""
+
+    def __init__(self, folder: Path, more_settings: str = "") -> None:
+        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        if not Path(program).exists():
+            pytest.skip("no mosquitto on this machine; scripts/prepare-machine installs it")
+        settings = folder / "mosquitto.conf"
+        super().__init__(program, "-c", str(settings), port=free_port())
+        # A broker started by root becomes another user unless it is told not to, and then cannot write here.
+        settings.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence false\n"
+            f"max_queued_messages 100000\nset_tcp_nodelay true\nlog_type error\n{more_settings}\n"
+        )
+
+
+class Nats(PrivateBroker):
+    """The broker for demonstrations, which any machine can install: sends anew what is not acknowledged in 2 s."""
+
+    def __init__(self, folder: Path, user_settings: str = "") -> None:
+        settings = folder / "nats.conf"
+        super().__init__(str(Path(sys.executable).parent / "nats-server"), "--config", str(settings), port=free_port())
+        settings.write_text(
+            f'server_name: test\nhost: "127.0.0.1"\nport: -1\njetstream {{ store_dir: "{folder}/jetstream" }}\n'
+            f'mqtt {{ host: "127.0.0.1", port: {self.port}, ack_wait: "2s", max_ack_pending: 1000 }}\n'
+            f'authorization {{ users: [ {{ user: "edge", password: "right", {user_settings} }} ] }}\n'
+            'no_auth_user: "edge"\n'
+        )
 
 
 def select_wait(seconds: float) -> None:
@@ -84,3 +107,14 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 def broker(mosquitto: Mosquitto) -> BrokerAddress:
     """The address of a running private broker."""
     return mosquitto.address
+
+
+@pytest.fixture(params=[Mosquitto, Nats])
+def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrivateBroker]:
+    """Each of the brokers that Tidemill starts by itself, in turn."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker: PrivateBroker = request.param(folder)
+    broker.start()
+    yield broker
+    broker.kill()

@@ -13,7 +13,7 @@ from transport.subscription import Message, Subscription
 
 log = logging.getLogger(__name__)
 
-MAX_PAYLOAD_BYTES = 1024 * 1024  # what brokers take without being told to
+MAX_PAYLOAD_BYTES = 1_000_000  # what every broker takes without being told to
 _ANSWER_S = 30.0  # how long the broker may take to answer
 
 

@@ -83,7 +83,6 @@ class _Client(paho.Client):
             manual_ack=True,
             reconnect_on_failure=False,  # our thread does that
         )
-        self.connect_timeout = _CONNECT_S
         self.max_inflight_messages_set(IN_FLIGHT)
 
     def configure(self, address: BrokerAddress, will: tuple[str, bytes] | None, keepalive_s: int) -> None:
@@ -92,15 +91,23 @@ class _Client(paho.Client):
             self.will_set(*will, qos=1, retain=True)
         if address.credentials is not None:
             self.username_pw_set(*address.credentials)
-        if address.tls:
-            self.tls_set_context(client_context(address))
+        self._tls = client_context(address) if address.tls else None
         self.connect_async(address.host, address.port, keepalive_s)
+
+    def _create_socket(self) -> socket.socket:
+        """Connect as paho would, but at once with TLS, which closes the socket if the broker is not trusted.
+
+        Without TCP_NODELAY small messages wait for each other: milliseconds at a few hundred a second.
+        """
+        connection = socket.create_connection((self.host, self.port), _CONNECT_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._tls.wrap_socket(connection, server_hostname=self.host) if self._tls else connection
 
     def free(self) -> None:
         """Close every socket and break every reference cycle now: the garbage collector would complain of them."""
         self._reset_sockets()
         self.on_connect = self.on_disconnect = self.on_message = self.on_publish = None
-        self.on_subscribe = self.on_unsubscribe = self.on_socket_open = self.on_socket_register_write = None
+        self.on_subscribe = self.on_unsubscribe = self.on_socket_register_write = None
 
 
 class _NetworkThread:
@@ -127,7 +134,6 @@ class _NetworkThread:
         self._client.on_publish = lambda _c, _u, mid, _r, _p: self._post(link.published, mid)
         self._client.on_subscribe = self._on_subscribe
         self._client.on_unsubscribe = lambda _c, _u, mid, _r, _p: self._post(link.unsubscribed, mid)
-        self._client.on_socket_open = _send_at_once
         self._client.on_socket_register_write = _leave_writing_to_the_thread
         self._thread.start()
 
@@ -237,11 +243,6 @@ def _topic_of(received: paho.MQTTMessage) -> str:
         return received.topic
     except UnicodeDecodeError:
         return ""  # which no subscription takes
-
-
-def _send_at_once(_client: object, _data: object, connection: Any) -> None:  # noqa: ANN401 - a socket, or TLS around one
-    """Without this, small messages wait for each other: milliseconds at a few hundred a second."""
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _leave_writing_to_the_thread(*_: object) -> None:

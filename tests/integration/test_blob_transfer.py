@@ -14,7 +14,7 @@ from schemas.broker import BrokerAddress
 from schemas.errors import NotFound, TooLarge, Unreachable, Untrusted
 from schemas.names import BlobRef
 from schemas.topics import BLOB_ASK, BLOB_CHUNK
-from tests.conftest import Mosquitto
+from tests.conftest import PrivateBroker
 from transport.blob_store import BlobDirectory
 from transport.mqtt import Link, Subscription, connect
 from transport.transfer import BlobReceiver, BlobSender
@@ -123,10 +123,10 @@ async def test_the_controller_gives_an_edge_a_blob(
 
 
 async def test_the_controller_pulls_a_blob_from_an_edge(
-    broker: BrokerAddress, folders: tuple[BlobDirectory, BlobDirectory]
+    any_broker: PrivateBroker, folders: tuple[BlobDirectory, BlobDirectory]
 ) -> None:
     """The same way leads back: what an edge made reaches the controller."""
-    async with site(broker, folders) as here, asyncio.timeout(PATIENCE_S):
+    async with site(any_broker.address, folders) as here, asyncio.timeout(PATIENCE_S):
         ref = random_blob(here.edge)
         path = await BlobReceiver(here.controller_link, here.controller, me="controller").fetch(EDGE, ref)
         assert path.read_bytes() == here.edge.path(ref.digest).read_bytes()
@@ -170,22 +170,20 @@ async def test_several_blobs_come_at_once(broker: BrokerAddress, folders: tuple[
 
 
 async def test_a_pull_goes_on_after_the_broker_was_killed(
-    mosquitto: Mosquitto, folders: tuple[BlobDirectory, BlobDirectory]
+    any_broker: PrivateBroker, folders: tuple[BlobDirectory, BlobDirectory]
 ) -> None:
     """With the broker killed half-way and started again, at most one window of bytes is asked for twice."""
-    async with site(mosquitto.address, folders) as here, asyncio.timeout(PATIENCE_S):
+    async with site(any_broker.address, folders) as here, asyncio.timeout(PATIENCE_S):
         ref, half_way = random_blob(here.controller), HalfWay()
         receiver = BlobReceiver(here.edge_link, here.edge, me="edge")
         fetching = asyncio.create_task(receiver.fetch(EDGE, ref, progress=half_way))
         await half_way.reached.wait()
-        mosquitto.kill()
+        any_broker.kill()
         await here.edge_link.lost()
-        held_bytes = half_way.held_bytes
-        here.asks.clear()
-        mosquitto.start()
+        any_broker.start()
         path = await fetching
         assert path.read_bytes() == here.controller.path(ref.digest).read_bytes()
-        assert await here.asked_bytes() <= ref.size_bytes - held_bytes + WINDOW_BYTES
+        assert await here.asked_bytes() <= ref.size_bytes + WINDOW_BYTES
 
 
 async def test_a_receiver_that_was_restarted_goes_on_where_it_was(
@@ -202,9 +200,8 @@ async def test_a_receiver_that_was_restarted_goes_on_where_it_was(
         with pytest.raises(asyncio.CancelledError):
             await fetching
         assert list(here.edge.parts()) == [ref.digest]
-        here.asks.clear()
         await BlobReceiver(here.edge_link, here.edge, me="edge").fetch(EDGE, ref)
-        assert await here.asked_bytes() <= ref.size_bytes - half_way.held_bytes + WINDOW_BYTES
+        assert await here.asked_bytes() <= ref.size_bytes + 2 * WINDOW_BYTES  # one had come, but was not written yet
         assert not list(here.edge.parts())
 
 
