@@ -31,6 +31,7 @@ async def run_pipeline(file: Path, broker: str, models: list[str], libraries: li
     Raises:
         BadInput: the file, or one that it needs, is wrong; with the line where it can be told.
     """
+    connect = Connect(broker=_address(broker), client_id=f"tidemill-run-{os.getpid()}", keep_session=False)
     spec, plan = read_pipeline(file)
     load = Load(
         version=1,
@@ -38,7 +39,6 @@ async def run_pipeline(file: Path, broker: str, models: list[str], libraries: li
         models={ref: ModelFile(version=1, path=path) for ref, path in _files("--model", models, plan.models).items()},
         libraries=_files("--library", libraries, plan.libraries),
     )
-    connect = Connect(broker=_address(broker), client_id=f"tidemill-run-{os.getpid()}", keep_session=False)
     topics = ", ".join(sorted(plan.filters[root] for root in plan.routes))
     printer = _Printer(spec.name, topics)
     await serve(_orders(connect, load), printer.show)
