@@ -7,6 +7,7 @@ Runs on the machine or inside an installing container, and ends with the exit co
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -22,6 +23,8 @@ def main(folder: Path, log: Path, arguments: list[str]) -> int:
     os.dup2(output, 2)
     system_packages = "--system-packages" in arguments[:1]
     pip_arguments = arguments[1:] if system_packages else arguments
+    if pip_arguments and importlib.util.find_spec("ensurepip") is None:
+        raise SystemExit("this Python cannot bring pip into an environment (no ensurepip): install python3-venv")
     venv.create(folder, symlinks=True, with_pip=bool(pip_arguments), system_site_packages=system_packages)
     if not pip_arguments:
         return 0

@@ -11,6 +11,7 @@ from edge_agent.docker_engine import DockerEngine
 from edge_agent.docker_executor import availability
 from edge_agent.docker_options import container_name, task_options
 from edge_agent.environments import InstallSettings
+from edge_agent.task_control import is_running
 from schemas.errors import TaskFailed, Unreachable
 from tests.conftest import free_port
 from tests.integration.workbench import IMAGE, Workbench, limits, make_executor, workbench
@@ -64,6 +65,50 @@ async def test_too_much_memory_is_told(docker_bench: Workbench) -> None:
     result, _ = await docker_bench.run(request)
     assert result is not None
     assert (result.exit_code, result.script, result.out_of_memory) == (137, "big.py", True)
+
+
+FORK_BOMB = """
+import os, signal
+count = 0
+try:
+    while True:
+        if os.fork() == 0:
+            signal.pause()
+        count += 1
+except BlockingIOError:
+    print(count < 30)
+"""
+
+
+async def test_a_fork_bomb_is_bounded(docker_bench: Workbench) -> None:
+    """A script cannot have more processes than its limit."""
+    request = docker_bench.request(docker_bench.spec({"bomb.py": FORK_BOMB}, limits=limits(pids=30)))
+    async with asyncio.timeout(30):
+        _, lines = await docker_bench.run(request)
+    assert lines == ["True"]
+
+
+FORGE = """
+import os
+control = os.path.dirname(os.environ["model_file_path"]) + "/../control"
+for name in ("log", "claim"):
+    os.remove(f"{control}/{name}")
+os.symlink("/etc/hostname", f"{control}/log")
+os.mkfifo(f"{control}/claim")
+exit(4)
+"""
+
+
+async def test_a_forged_control_folder_is_not_trusted(docker_bench: Workbench) -> None:
+    """A link in place of the log is not followed, a pipe in place of the claim is not waited for."""
+    request = docker_bench.request(docker_bench.spec({"forge.py": FORGE}))
+    handle, _ = await docker_bench.start(request)
+    async with asyncio.timeout(30):
+        result = await docker_bench.executor.wait(handle)
+        assert [line async for line in docker_bench.executor.log_lines(handle, 0)] == []
+    assert result is not None
+    assert result.exit_code == 4
+    assert not is_running(request.folder / "control")
 
 
 async def test_a_container_removed_by_hand_is_told(docker_bench: Workbench) -> None:
