@@ -117,6 +117,8 @@ def stranger() -> Iterator[str]:
 
 def test_another_server_is_not_taken_for_a_controller(tmp_path: Path, stranger: str) -> None:
     """An answer that no controller gives is named with its address and status."""
+    doctor = tidemill("--url", stranger, "doctor", home=tmp_path)
+    assert f"{stranger} answers 200, and not as a controller does" in doctor.stdout
     done = tidemill("--url", stranger, "job", "list", home=tmp_path)
     assert done.returncode == 1
     assert f"{stranger}/api/v1/jobs answered 502 Bad Gateway, and not as a controller does" in done.stderr

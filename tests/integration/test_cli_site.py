@@ -211,9 +211,11 @@ def test_rows_are_imported_and_the_rest_is_told(site: Site) -> None:
 
 def test_doctor_finds_a_sound_site_sound(site: Site) -> None:
     """With everything in its place, nothing is wrong and the exit status is 0."""
-    done = site.run("doctor", "--config", "press-1.toml")
-    assert done.returncode == 0, done.stdout
-    assert "1 of 1 edges online" in done.stdout
+    for more in ([], ["--config", "press-1.toml"], ["--broker", site.run("broker").stdout.strip()]):
+        done = site.run("doctor", *more)
+        assert done.returncode == 0, done.stdout
+        assert "1 of 1 edges online" in done.stdout
+        assert f"{site.ask('broker')['url'].removeprefix('mqtt://')} answers" in done.stdout
 
 
 def test_following_outlives_the_controller(tmp_path: Path) -> None:

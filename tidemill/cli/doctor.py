@@ -14,7 +14,9 @@ from tidemill.cli.session import ControllerChoice, connect
 
 def doctor(
     context: typer.Context,
-    broker: Annotated[str | None, typer.Option(envvar="TIDEMILL_BROKER", help="Default: the one in --config.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(envvar="TIDEMILL_BROKER", help="Default: that of --config, or the controller's.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="An agent's or controller's TOML file, for its broker.")] = None,
     folder: Annotated[Path, typer.Option(help="Where data is kept, for the disk's free space.")] = Path(),
     as_json: Json = False,
@@ -25,7 +27,8 @@ def doctor(
     choice = context.find_object(ControllerChoice)
     with connect(context) as client:
         checks = [*doctor_controller.check_controller(choice.url if choice else "", client)]
-    checks += doctor_checks.check_broker(broker, config)
+        address = doctor_checks.named_broker(broker, config) or doctor_controller.known_broker(client)
+    checks += doctor_checks.check_broker(address) if address else []
     checks += [doctor_checks.check_docker(), doctor_checks.check_disk(folder)]
     if as_json:
         print_json([dataclasses.asdict(check) for check in checks])

@@ -22,9 +22,8 @@ MOSQUITTO_CONFIGURATION = Path("/etc/mosquitto")
 SCARCE_BYTES, TOO_FEW_BYTES = 5 * 10**9, 10**9
 
 
-def check_broker(url: str | None, config: Path | None) -> list[Check]:
+def check_broker(address: BrokerAddress) -> list[Check]:
     """Connect to the broker as any client would."""
-    address = _address(url, config)
     try:
         with socket.create_connection((address.host, address.port), timeout=ANSWER_S):
             pass  # tells a wrong address from a broker that does not speak with us
@@ -39,8 +38,8 @@ def check_broker(url: str | None, config: Path | None) -> list[Check]:
     return [Check("broker", "ok", where), *_check_persistence(address, version)]
 
 
-def _address(url: str | None, config: Path | None) -> BrokerAddress:
-    """The broker that was named; its credentials may stand in the URL or in the file."""
+def named_broker(url: str | None, config: Path | None) -> BrokerAddress | None:
+    """The broker that a person named; its credentials may stand in the URL or in the file."""
     try:
         if url is not None:
             return BrokerAddress(url=url)
@@ -49,7 +48,7 @@ def _address(url: str | None, config: Path | None) -> BrokerAddress:
     except (OSError, ValueError) as error:
         detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise BadInput(f"no broker can be read from {url or config}: {detail}") from error
-    return BrokerAddress()
+    return None
 
 
 async def _broker_version(address: BrokerAddress) -> str:

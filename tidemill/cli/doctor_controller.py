@@ -5,8 +5,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
+from pydantic import ValidationError
 
+from schemas.broker import BrokerAddress
 from schemas.errors import TidemillError, Unauthorized
+from schemas.views import Health, Page
+from tidemill.cli.broker import full_url
 from tidemill.cli.doctor_check import Check, Verdict
 from tidemill.client import Client
 
@@ -21,10 +25,7 @@ def check_controller(url: str, client: Client) -> Iterator[Check]:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         yield Check("controller", "wrong", f"nothing answers at {url}: {error}")
         return
-    if answer.is_success:
-        yield Check("controller", "ok", f"{url} is ready")
-    else:
-        yield Check("controller", "wrong", f"{url} is not ready: {answer.status_code} {answer.text[:300]}")
+    yield _check_readiness(url, answer)
     yield _check_clock(answer.headers.get("date"))
     try:
         edges = client.edges()
@@ -34,6 +35,25 @@ def check_controller(url: str, client: Client) -> Iterator[Check]:
         yield Check("token", "wrong", f"could not be tried: {error}")
     else:
         yield Check("token", "ok", f"accepted; {sum(edge.online for edge in edges)} of {len(edges)} edges online")
+
+
+def known_broker(client: Client) -> BrokerAddress | None:
+    """The broker that the controller names to devices, if it answers."""
+    try:
+        return BrokerAddress(url=full_url(client.broker()))
+    except TidemillError:
+        return None
+
+
+def _check_readiness(url: str, answer: httpx.Response) -> Check:
+    try:
+        parts = Page[Health].model_validate_json(answer.content).items
+    except ValidationError:
+        return Check("controller", "wrong", f"{url} answers {answer.status_code}, and not as a controller does")
+    faults = [f"{part.name}: {part.detail}" for part in parts if not part.ok]
+    if faults:
+        return Check("controller", "wrong", f"{url} is not ready: {'; '.join(faults)}")
+    return Check("controller", "ok", f"{url} is ready")
 
 
 def _check_clock(date: str | None) -> Check:

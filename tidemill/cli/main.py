@@ -10,6 +10,7 @@ from schemas.errors import TidemillError
 from tidemill import __version__
 from tidemill.cli import collection, deployment, edge, job, model, pipeline, run
 from tidemill.cli.apply import apply
+from tidemill.cli.broker import broker
 from tidemill.cli.daemons import agent, controller, demo
 from tidemill.cli.doctor import doctor
 from tidemill.cli.exit_codes import exit_code
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 for noun in (edge, collection, job, run, model, pipeline, deployment):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
-for command in (apply, controller, agent, demo, doctor, schema):
+for command in (apply, broker, controller, agent, demo, doctor, schema):
     app.command()(command)
 
 
