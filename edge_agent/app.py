@@ -44,7 +44,9 @@ async def run(settings: AgentSettings) -> None:
     async with open_ground(settings, announcer) as ground, AsyncExitStack() as stack:
         group = asyncio.TaskGroup()
         agent = Agent(settings, session_id, announcer, ground, group)
-        stack.push_async_callback(agent.close)
+        stack.push_async_callback(agent.close_pipelines)
+        if settings.end_tasks_on_exit:
+            stack.push_async_callback(agent.stop_tasks)
         async with group:
             agent.start()
 
@@ -93,12 +95,14 @@ class Agent:
         }.items():
             self._group.create_task(work, name=name)
 
-    async def close(self) -> None:
-        """End the pipeline workers, and the tasks if the settings say so."""
-        if self._settings.end_tasks_on_exit:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_STOP_S):
-                    await self._board.stop_with_agent()
+    async def stop_tasks(self) -> None:
+        """Stop every running task, as far as that goes in the time there is."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_STOP_S):
+                await self._board.stop_with_agent()
+
+    async def close_pipelines(self) -> None:
+        """End the pipeline workers; the broker keeps what comes for them."""
         await self._pipelines.close()
 
     async def _follow_manifest(self) -> None:
@@ -147,12 +151,13 @@ class Agent:
         )
 
     def _blobs_in_use(self) -> Iterator[BlobRef]:
-        blobs, deployments = self._ground.blobs, self._deployments
-        if self._intake.current is not None:
-            yield from (run.spec for run in self._intake.current.runs)
+        blobs, manifest = self._ground.blobs, self._intake.current
         yield from blobs_of_tasks(self._ground.journal.tasks(), blobs)
-        yield from blobs_of_models(deployments.models_in_use(), blobs)
-        yield from blobs_of_pipelines(deployments.pipelines_in_use())
+        yield from blobs_of_pipelines(self._deployments.served(), blobs)
+        if manifest is not None:
+            yield from (run.spec for run in manifest.runs)
+            yield from blobs_of_models(manifest.models, blobs)
+            yield from blobs_of_pipelines(manifest.pipelines, blobs)
 
 
 async def _subscribed(link: Link, topic_filter: str) -> Subscription:

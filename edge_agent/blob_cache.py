@@ -88,11 +88,12 @@ def blobs_of_models(models: Iterable[WantedModel], blobs: BlobDirectory) -> Iter
                 continue  # the shelf will refuse it and say why
 
 
-def blobs_of_pipelines(pipelines: Iterable[WantedPipeline]) -> Iterator[BlobRef]:
-    """Each pipeline's spec and libraries; its models are counted as models."""
+def blobs_of_pipelines(pipelines: Iterable[WantedPipeline], blobs: BlobDirectory) -> Iterator[BlobRef]:
+    """Each pipeline's spec, libraries and models."""
     for pipeline in pipelines:
         yield pipeline.spec
         yield from pipeline.libraries.values()
+        yield from blobs_of_models(pipeline.models.values(), blobs)
 
 
 def _held(ref: BlobRef, blobs: BlobDirectory) -> bytes | None:

@@ -10,7 +10,6 @@ from edge_agent.ready import ReadyModel, ReadyPipeline
 from edge_agent.shelf import Shelf
 from edge_agent.wanted_set import WantedSet
 from schemas.manifest import Manifest, WantedModel, WantedPipeline
-from schemas.names import BlobRef
 from schemas.report import ModelState, ModelStatus, PipelineState, PipelineStatus
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,11 @@ class Deployments:
         self._served = {name: served for name, served in self._served.items() if name in wanted}
         self._pipelines.apply(wanted)
         self._serve_ready()
-        await self._shelf.clear(self.models_in_use(), self.libraries_in_use())
+        pipelines = [*manifest.pipelines, *self.served()]
+        await self._shelf.clear(
+            models=[*manifest.models, *(model for pipeline in pipelines for model in pipeline.models.values())],
+            libraries=[library for pipeline in pipelines for library in pipeline.libraries.values()],
+        )
 
     def model_statuses(self) -> tuple[ModelStatus, ...]:
         """What the report says of each wanted model."""
@@ -61,21 +64,10 @@ class Deployments:
         running = {status.name: status for status in self._supervisor.statuses()}
         return tuple(self._status(name, running.get(name)) for name in self._pipelines.entries)
 
-    def pipelines_in_use(self) -> Iterator[WantedPipeline]:
-        """Those wanted, and those served until then."""
-        yield from (entry.wanted for entry in self._pipelines.entries.values())
+    def served(self) -> Iterator[WantedPipeline]:
+        """What the pipeline workers have, or had before a restart: it must stay until the next version is here."""
+        yield from self._before.values()
         yield from (wanted for wanted, _ in self._served.values())
-
-    def models_in_use(self) -> Iterator[WantedModel]:
-        """Every model version that must stay, pipelines' own included."""
-        yield from (entry.wanted for entry in self._models.entries.values())
-        for pipeline in self.pipelines_in_use():
-            yield from pipeline.models.values()
-
-    def libraries_in_use(self) -> Iterator[BlobRef]:
-        """Every library that must stay."""
-        for pipeline in self.pipelines_in_use():
-            yield from pipeline.libraries.values()
 
     def _status(self, name: str, running: PipelineStatus | None) -> PipelineStatus:
         entry = self._pipelines.entries[name]

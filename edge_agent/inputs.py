@@ -11,6 +11,7 @@ from schemas.jobs import TaskSpec
 from schemas.names import BlobRef
 
 SPEC_LIMIT_BYTES = 4 * 1024 * 1024
+RESERVE_BYTES = 50 * 1024 * 1024  # a task is not begun on a disk that its log alone would fill
 
 
 class Inputs:
@@ -44,11 +45,12 @@ class Inputs:
         """
         inputs = dict(named_inputs(spec))
         missing = {ref.digest: ref.size_bytes for ref in inputs.values() if not self._fetcher.held(ref)}
-        needed_bytes = sum(missing.values()) + spec.limits.output_mb * 1024 * 1024
+        copied_bytes = sum(ref.size_bytes for ref in inputs.values())  # into the task's folder
+        needed_bytes = sum(missing.values()) + copied_bytes + RESERVE_BYTES
         if needed_bytes > self._fetcher.free_bytes:
             raise TaskFailed(
-                f"not enough disk: inputs and outputs (output_mb = {spec.limits.output_mb}) may take "
-                f"{needed_bytes / 1e6:.0f} MB, {self._fetcher.free_bytes / 1e6:.0f} MB are free"
+                f"not enough disk for the inputs: they need {needed_bytes / 1e6:.0f} MB to be fetched and laid out, "
+                f"{self._fetcher.free_bytes / 1e6:.0f} MB are free"
             )
         if missing:
             note(f"fetching {len(missing)} inputs, {sum(missing.values()) / 1e6:.1f} MB")

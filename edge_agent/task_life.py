@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from edge_agent import task_folder
@@ -76,8 +77,9 @@ class TaskLife:
         """Stop its scripts because the agent ends; that it was lost is told when the agent is back."""
         if pending(self.task) in {Step.FIND, Step.WATCH}:
             self._save(Condemned(Outcome.LOST, "the agent was ended, and its tasks with it (end_tasks_on_exit)"))
-            if handle := await self._shop.executor.find(self.task.key):
-                await self._shop.executor.stop(handle, grace_s=grace_s)
+            with suppress(TidemillError):  # the next agent finds and ends what is left
+                if handle := await self._shop.executor.find(self.task.key):
+                    await self._shop.executor.stop(handle, grace_s=grace_s)
 
     async def _carry_out(self, step: Step) -> None:
         match step:

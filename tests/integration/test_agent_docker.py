@@ -1,0 +1,78 @@
+"""The agent with containers: adopted after a crash, left running at its end, gone once their run is."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.docker_executor import availability
+from schemas.broker import BrokerAddress
+from schemas.runs import Accepted, Exited, Outcome, Preparing, Started
+from tests.integration.agent_process import AgentProcess
+from tests.integration.scripted_controller import MODEL, ScriptedController
+from tests.integration.workbench import IMAGE
+
+pytestmark = pytest.mark.docker
+
+WAIT_FOR_ROWS = "import time\nprint('begun', flush=True)\ntime.sleep(4)\n"  # no file of the test is in the container
+
+
+@pytest.fixture
+async def docker_agent(
+    broker: BrokerAddress, scripted: ScriptedController, tmp_path: Path
+) -> AsyncIterator[AgentProcess]:
+    """An agent that runs tasks in containers."""
+    if reason := await availability(IMAGE):
+        pytest.skip(reason)
+    (tmp_path / "edge").mkdir()
+    settings = {"executor": '"docker"', "image": f'"{IMAGE}"'}
+    with AgentProcess.running(tmp_path / "edge", broker, scripted.key.public_key, **settings) as agent:
+        yield agent
+
+
+async def container_names(run_id: object) -> str:
+    """What Docker still has of a run."""
+    command = ["docker", "ps", "--all", "--quiet", "--filter", f"name=tidemill-{run_id}"]
+    listed = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30, check=True)
+    return listed.stdout.strip()
+
+
+async def test_a_container_outlives_its_agent_and_is_adopted(
+    scripted: ScriptedController, docker_agent: AgentProcess
+) -> None:
+    """After kill -9 and after SIGTERM the same container is waited for; its model is pulled, and it is removed."""
+    run = scripted.run(WAIT_FOR_ROWS + MODEL)
+    await scripted.want(run)
+    await scripted.event(run, Started)
+    docker_agent.kill()
+    docker_agent.start()
+    await scripted.until(lambda: sum(presence.online for presence in scripted.presences) >= 2)
+    container = await container_names(run.run_id)
+    assert container
+    assert await docker_agent.terminate(timeout_s=5) == 0
+    assert await container_names(run.run_id) == container
+    docker_agent.start()
+    exited = await scripted.event(run, Exited)
+    assert (exited.outcome, exited.reason, exited.log_tail) == (Outcome.OK, "", ("begun",))
+    assert exited.outputs is not None
+    assert await scripted.pull(exited.outputs.model) == b"model"
+    told = [event.event for event in scripted.told(run) if not isinstance(event.event, Preparing)]
+    assert [type(event) for event in told] == [Accepted, Started, Exited]
+    await scripted.want()
+    await scripted.report(lambda report: report.generation == 2 and not report.tasks)
+    assert await container_names(run.run_id) == ""
+
+
+async def test_a_cancelled_container_ends_within_ten_seconds(
+    scripted: ScriptedController, docker_agent: AgentProcess
+) -> None:
+    """A run gone from the manifest leaves no container behind."""
+    run = scripted.run("import time; time.sleep(600)")
+    await scripted.want(run)
+    await scripted.event(run, Started)
+    await scripted.want()
+    await scripted.report(lambda report: report.generation == 2 and not report.tasks, timeout_s=10)
+    assert await container_names(run.run_id) == ""
+    assert docker_agent.pid
