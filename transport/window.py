@@ -3,7 +3,7 @@
 from schemas.blobs import CHUNK_BYTES
 
 ASK_BYTES = 8 * CHUNK_BYTES
-WINDOW_BYTES = 16 * CHUNK_BYTES  # asked for and not yet come, at most
+WINDOW_BYTES = 32 * CHUNK_BYTES  # asked for and not yet come, at most
 _FIRST_WINDOW_BYTES = 4 * CHUNK_BYTES
 _MOST_EARLY = 2 * WINDOW_BYTES // CHUNK_BYTES
 
