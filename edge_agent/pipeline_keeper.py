@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from edge_agent.crash_watch import CrashWatch
 from edge_agent.pipeline_sessions import PipelineSessions
 from edge_agent.ready import ReadyPipeline
 from edge_agent.worker_process import WorkerProcess, worker_process
-from edge_agent.worker_protocol import Connect, WorkerStatus
+from edge_agent.worker_protocol import SOUND_S, Connect, WorkerStatus
 from schemas.broker import BrokerAddress
 from schemas.errors import TidemillError
 from schemas.report import PipelineState, PipelineStatus
@@ -22,8 +23,7 @@ from transport.mqtt import connect
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 60.0
-SOUND_S = 60.0  # a worker that lived for so long has not failed at once
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 60.0
 FORGET_S = 30.0  # to reach the broker, before it is tried again
 
 
@@ -59,11 +59,13 @@ class PipelineKeeper:
         self._past = Counts()  # of the workers before this one
         self._restarts = 0
         self._pause_s = FIRST_PAUSE_S
+        self._watch = CrashWatch()
 
     def want(self, pipeline: ReadyPipeline | None) -> None:
         """Run this from now on; None: be gone. Wanting the same again changes nothing."""
         if pipeline != self._wanted:
             self._wanted = pipeline
+            self._watch.forgive()
             self._news.set()
 
     @property
@@ -86,6 +88,12 @@ class PipelineKeeper:
 
     async def run(self) -> None:
         """Keep it so until it is not wanted any more and the broker has forgotten it."""
+        try:
+            await self._keep()
+        finally:
+            self._watch.close()
+
+    async def _keep(self) -> None:
         while True:
             self._news.clear()
             if self._wanted is None:
@@ -105,8 +113,15 @@ class PipelineKeeper:
         """From a worker's start to its end; returns why it ended."""
         self._tell(WorkerStatus(state=PipelineState.STARTING, reason="its worker starts"))
         stale = self._sessions.filters(self._name) - wanted.filters
-        order = Connect(broker=self._broker, client_id=self._client_id, stale_filters=tuple(sorted(stale)))
-        async with worker_process(self._name) as worker, asyncio.TaskGroup() as tasks:
+        order = Connect(
+            broker=self._broker,
+            client_id=self._client_id,
+            stale_filters=tuple(sorted(stale)),
+            mark_fd=self._watch.fd if self._watch.careful else None,
+            deadly=self._watch.deadly,
+        )
+        self._watch.began()
+        async with worker_process(self._name, self._watch.fd) as worker, asyncio.TaskGroup() as tasks:
             await worker.send(order)
             following = tasks.create_task(self._follow(worker), name=f"orders for {self._name}")
             async for status in worker.statuses():
@@ -134,12 +149,14 @@ class PipelineKeeper:
         told = self._told
         if told.state is PipelineState.FAILED:
             reason = told.reason
+        self._watch.ended(lived_s)
         self._past = self._past.plus(told)
         self._restarts += 1
         log.warning("pipeline worker ended", extra={"pipeline": self._name, "reason": reason})
         self._tell(WorkerStatus(state=PipelineState.FAILED, reason=reason))
-        self._pause_s = FIRST_PAUSE_S if lived_s > SOUND_S else min(self._pause_s * 2, LAST_PAUSE_S)
-        if await self._something_new_within(random.uniform(self._pause_s / 2, self._pause_s)):
+        pause_s = FIRST_PAUSE_S if lived_s > SOUND_S else self._pause_s
+        self._pause_s = min(pause_s * 2, LAST_PAUSE_S)
+        if await self._something_new_within(random.uniform(pause_s / 2, pause_s)):
             self._pause_s = FIRST_PAUSE_S
 
     async def _forgotten(self) -> bool:

@@ -8,8 +8,9 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 from edge_agent.link_broker import LinkBroker
-from edge_agent.worker_protocol import Connect, Load, Order, Stop, WorkerStatus
+from edge_agent.worker_protocol import SOUND_S, Connect, Load, Order, Stop, WorkerStatus
 from pipeline_runtime.builtin import builtin_types
+from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.engine import Engine
 from pipeline_runtime.graph import compile as compile_graph
 from pipeline_runtime.loading import load
@@ -52,7 +53,10 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
     ):
         for topic_filter in first.stale_filters:
             tasks.create_task(link.unsubscribe(topic_filter), name="leave a stale topic")
-        serving = _Serving(link, tasks, tell)
+        guard = CrashGuard(first.mark_fd, frozenset(first.deadly))
+        engine = Engine(LinkBroker(link), tasks, guard=guard, cautious=first.mark_fd is not None)
+        serving = _Serving(link, engine, tell)
+        asyncio.get_running_loop().call_later(SOUND_S, engine.be_bold)
         helpers = [
             tasks.create_task(serving.load_newest(), name="load"),
             tasks.create_task(serving.show_life(), name="show life"),
@@ -70,9 +74,8 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
 class _Serving:
     """What is wanted, what is served, and how to say so."""
 
-    def __init__(self, link: Link, tasks: asyncio.TaskGroup, tell: Tell) -> None:
-        self._link, self._tell = link, tell
-        self._engine = Engine(LinkBroker(link), tasks)
+    def __init__(self, link: Link, engine: Engine, tell: Tell) -> None:
+        self._link, self._engine, self._tell = link, engine, tell
         self._wanted: Load | None = None
         self._served: Load | None = None
         self._news = asyncio.Event()

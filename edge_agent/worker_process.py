@@ -80,7 +80,7 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def worker_process(pipeline: str) -> AsyncIterator[WorkerProcess]:
+async def worker_process(pipeline: str, mark_fd: int) -> AsyncIterator[WorkerProcess]:
     """A worker for the length of the block; at its end it is gone, with all that it started."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edge_agent.pipeline_worker"),
@@ -89,6 +89,7 @@ async def worker_process(pipeline: str) -> AsyncIterator[WorkerProcess]:
         stderr=PIPE,
         env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
         limit=MAX_LINE_BYTES,
+        pass_fds=(mark_fd,),
         start_new_session=True,  # Ctrl-C on a terminal is the agent's to handle
     )
     worker = WorkerProcess(process, pipeline)

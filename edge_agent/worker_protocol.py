@@ -10,6 +10,7 @@ from schemas.names import LibraryName, ModelRef
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineState
 
+SOUND_S = 60.0  # a worker that has lived for so long is sound: what ends it later is another matter
 MAX_LINE_BYTES = 16 * 1024 * 1024  # a pipeline of a thousand nodes takes far less
 
 
@@ -37,6 +38,8 @@ class Connect(_Line):
     client_id: str
     keep_session: bool = True  # the broker keeps messages while the worker is away
     stale_filters: tuple[str, ...] = ()  # what that session may be subscribed to from before
+    mark_fd: NonNegativeInt | None = None  # cautious: one message at a time, and the one in hand is marked here
+    deadly: tuple[str, ...] = ()  # marks of messages that are not to be tried again
 
     @field_serializer("broker")
     def _with_its_password(self, broker: BrokerAddress) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import logging
 from dataclasses import dataclass
 
 from pipeline_runtime.broker import Broker, Message, Subscription
+from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.dead_letters import dead_letter
 from pipeline_runtime.delivery import deliver
 from pipeline_runtime.inbox import Inbox
@@ -38,14 +39,21 @@ class Counters:
 
 
 class Engine:
-    """Runs one pipeline. Its tasks belong to the group it is given."""
+    """Runs one pipeline. Its tasks belong to the group it is given.
 
-    def __init__(self, broker: Broker, tasks: asyncio.TaskGroup, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
+    A cautious engine has one message in hand at a time, and the guard told of it, until ``be_bold`` is called.
+    """
+
+    def __init__(
+        self, broker: Broker, tasks: asyncio.TaskGroup, *, guard: CrashGuard | None = None, cautious: bool = False
+    ) -> None:
         self.loaded: Loaded | None = None
         self.counters = Counters()
         self._broker = broker
         self._tasks = tasks
-        self._room = asyncio.Semaphore(max_in_flight)
+        self._guard = guard or CrashGuard()
+        self._cautious = cautious
+        self._room = asyncio.Semaphore(1 if cautious else MAX_IN_FLIGHT)
         self._lanes: dict[str, Lane] = {}  # by the root's topic filter, like the next two
         self._orders: dict[str, Order] = {}
         self._inboxes: dict[str, Inbox] = {}
@@ -79,6 +87,14 @@ class Engine:
         self._switch(loaded)
         for key, subscription in fresh.items():
             self._listen(key, subscription)
+
+    def be_bold(self) -> None:
+        """Take many messages in hand again."""
+        if self._cautious:
+            self._cautious = False
+            self._guard.relax()
+            for _ in range(MAX_IN_FLIGHT - 1):
+                self._room.release()
 
     async def drain(self, timeout_s: float) -> None:
         """Begin no more runs, end those in flight, give up on late ones: the broker sends their messages again."""
@@ -133,7 +149,7 @@ class Engine:
             message.ack()  # the pipeline listens to this topic no longer
             return
         self.counters.received += 1
-        task = self._tasks.create_task(self._answer(Run(message, lane, self._broker)), name="run")
+        task = self._tasks.create_task(self._answer(Run(message, lane, self._broker, self._guard)), name="run")
         self._runs.add(task)
         task.add_done_callback(self._ended)
 

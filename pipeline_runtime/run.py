@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 from pipeline_runtime.broker import Broker, Message, Publication
+from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.delivery import deliver
 from pipeline_runtime.lane import Lane, LiveStep
 from pipeline_runtime.payloads import decode
@@ -22,11 +23,12 @@ class NodeFailed(Exception):
 class Run:
     """One message's way through a lane. Every node runs once, and its result is kept for those behind it."""
 
-    def __init__(self, message: Message, lane: Lane, broker: Broker) -> None:
+    def __init__(self, message: Message, lane: Lane, broker: Broker, guard: CrashGuard | None = None) -> None:
         self.message = message
         self.lane = lane
         self.results: dict[str, object] = {}
         self._broker = broker
+        self._guard = guard or CrashGuard()
         self._number = lane.order.begin()
         self._waiting: dict[asyncio.Future[object], str] = {}  # what a node waits for → its id
         self._expected: list[asyncio.Future[bytes]] = []
@@ -54,6 +56,7 @@ class Run:
     async def _resolve(self) -> None:
         root = self.lane.root
         try:
+            self._guard.enter(self.message)
             self.results[root] = decode(self.message.payload)
         except BadPayload as error:
             raise NodeFailed(root, error) from error
@@ -109,6 +112,7 @@ class Run:
             future.cancel()
         if begun:
             await asyncio.gather(*begun, return_exceptions=True)
+        self._guard.leave()
         self.lane.order.end(self._number)
 
     def send(self, node: str, publication: Publication) -> None:

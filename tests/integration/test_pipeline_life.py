@@ -17,7 +17,18 @@ from edge_agent.worker_protocol import Connect, read_order
 from schemas.broker import BrokerAddress
 from schemas.report import PipelineState
 from tests.conftest import Mosquitto, select_wait
-from tests.integration.pipeline_desk import IN, SCORING, Device, Written, desk, device, library, question, scoring
+from tests.integration.pipeline_desk import (
+    IN,
+    LETTERS,
+    SCORING,
+    Device,
+    Written,
+    desk,
+    device,
+    library,
+    question,
+    scoring,
+)
 from transport.mqtt import connect
 
 RATE_HZ = 200
@@ -152,6 +163,30 @@ async def test_a_library_that_kills_its_process_hurts_no_other_pipeline(broker: 
         await person.ask(question(1))
         assert await person.next() == [[1.0, 1.0]]
         assert (await table.serving()).restarts == 0
+
+
+async def test_a_message_that_kills_every_worker_is_put_aside(broker: BrokerAddress, tmp_path: Path) -> None:
+    """A QoS 1 message that is sent again after each crash ends as a dead letter; those beside it are all answered."""
+    source = "import os\n\ndef exec(value):\n    if value == 13:\n        os.abort()\n    return value\n"
+    nodes: list[Written] = [
+        IN,
+        {"id": "x", "type": "library", "library": "pipelib_x", "inputs": ["in"]},
+        {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["x"]},
+    ]
+    ready = scoring(tmp_path, 1, nodes=nodes, libraries=library(tmp_path, "pipelib_x", source))
+    async with desk(broker) as table, device(broker) as person:
+        table.supervisor.apply({"p": ready})
+        await table.serving()
+        await person.ask(*(str(number).encode() for number in range(30)))
+        seen: set[int] = set()
+        while len(seen) < 29:
+            seen.add(await person.next())
+        letter = await person.next(LETTERS)
+        status = await table.until(lambda status: status.failed == 1)
+    assert seen == set(range(30)) - {13}
+    assert letter["payload"] == "13"
+    assert "ended the worker process" in letter["error"]
+    assert status.restarts == 4
 
 
 async def test_changed_topics_are_left_even_if_the_worker_was_away(broker: BrokerAddress, tmp_path: Path) -> None:
