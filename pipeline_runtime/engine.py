@@ -108,6 +108,7 @@ class Engine:
     def _switch(self, loaded: Loaded) -> None:
         """The moment between two messages; nothing is awaited here."""
         self.loaded = loaded
+        self.counters.last_failure = ""  # of the pipeline before
         filters = set(loaded.plan.filters.values())  # of others, runs in flight keep hold themselves
         self._orders = {topic_filter: self._orders.get(topic_filter, Order()) for topic_filter in filters}
         self._inboxes = {topic_filter: self._inboxes.get(topic_filter, Inbox()) for topic_filter in filters}

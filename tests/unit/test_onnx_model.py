@@ -1,14 +1,22 @@
 """Models of every kind that training brings: loaded, described, asked."""
 
+from collections.abc import Awaitable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import TensorProto
 
+from pipeline_runtime.lane import Lane
+from pipeline_runtime.node_type import Fittings
+from pipeline_runtime.nodes.model import SLOW_S, ModelNode, Params
 from pipeline_runtime.onnx_model import OnnxModel
+from pipeline_runtime.run import Run
+from pipeline_runtime.turns import Order
 from schemas.errors import BadInput, BadPayload
 from tests import onnx_graphs
+from tests.unit.test_engine import NoBroker
+from transport.mqtt import Message
 
 
 def test_a_model_says_what_goes_in_and_comes_out(tmp_path: Path) -> None:
@@ -53,3 +61,17 @@ def test_a_wrong_shape_names_both_shapes(tmp_path: Path) -> None:
     model = OnnxModel(onnx_graphs.times(tmp_path / "m.onnx", 2.0, dtype=TensorProto.DOUBLE))
     with pytest.raises(BadPayload, match=r"wants shape \[any, 2\], and was given \[1, 3\]"):
         model.run(np.zeros((1, 3)))
+
+
+async def test_a_slow_model_answers_from_a_thread(tmp_path: Path) -> None:
+    """A model that takes long does not hold up what else is in flight; its answer is the same."""
+    model = OnnxModel(onnx_graphs.times(tmp_path / "m.onnx", 2.0))
+    model.warm()
+    run = Run(Message("t/in", b"1"), Lane("in", (), Order(), {}, "p", 1, "p/dead_letters"), NoBroker())
+    answers = []
+    for model.usual_s in (SLOW_S / 2, SLOW_S * 2):
+        node = ModelNode(Params(model="m"), Fittings("predict", {"m": model}, {}))
+        answers.append(node.resolve([[1, 2]], run))
+    assert answers[0] == [[2.0, 4.0]]
+    assert isinstance(answers[1], Awaitable)
+    assert await answers[1] == answers[0]
