@@ -18,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from schemas.broker import BrokerAddress
 from schemas.errors import TidemillError, Unauthorized, Unreachable, Untrusted
+from transport.buffered_socket import BufferedSocket
 from transport.link import MAX_PAYLOAD_BYTES, Link
 from transport.outbox import IN_FLIGHT
 from transport.subscription import Message, Subscription
@@ -94,14 +95,14 @@ class _Client(paho.Client):
         self._tls = client_context(address) if address.tls else None
         self.connect_async(address.host, address.port, keepalive_s)
 
-    def _create_socket(self) -> socket.socket:
+    def _create_socket(self) -> BufferedSocket:
         """Connect as paho would, but at once with TLS, which closes the socket if the broker is not trusted.
 
         Without TCP_NODELAY small messages wait for each other: milliseconds at a few hundred a second.
         """
         connection = socket.create_connection((self.host, self.port), _CONNECT_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self._tls.wrap_socket(connection, server_hostname=self.host) if self._tls else connection
+        return BufferedSocket(self._tls.wrap_socket(connection, server_hostname=self.host) if self._tls else connection)
 
     def free(self) -> None:
         """Close every socket and break every reference cycle now: the garbage collector would complain of them."""

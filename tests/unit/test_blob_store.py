@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,34 @@ def test_a_part_outlives_its_writer(tmp_path: Path) -> None:
         assert part.commit(expected) == expected
     assert store.read_bytes(expected.digest, limit=100) == b"first second"
     assert not list(store.parts())
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from transport.blob_store import BlobDirectory
+
+store = BlobDirectory(Path(sys.argv[1]))
+with store.part(sys.argv[2]) as part, store.writer() as writer:
+    part.write(b"a" * 1_000_000)
+    writer.write(b"b" * 1_000_000)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_a_part_to_go_on_with_and_nothing_else(tmp_path: Path) -> None:
+    """After ``kill -9`` what reached the part is gone on with, the temporary file is cleared, and no lock stays."""
+    data = b"a" * 1_000_000 + b"the rest"
+    expected = ref_of(data)
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(tmp_path), expected.digest], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    store = BlobDirectory(tmp_path)
+    assert [path.parent.name for path in files_below(tmp_path)] == ["parts"]
+    assert not list(store.digests())
+    with store.part(expected.digest) as part:
+        part.write(data[part.size_bytes :])
+        assert part.commit(expected) == expected
 
 
 def test_a_part_with_other_bytes_is_discarded(store: BlobDirectory) -> None:
