@@ -19,6 +19,7 @@ BATCH_MESSAGES = 1000
 """At most so many are committed at once; how many wait is up to the broker's window."""
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 10.0
+_GOODBYE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -68,10 +69,14 @@ class Intake:
         return f"tidemill-controller-collection-{self.spec.name}"
 
     async def _session(self, listening: Callable[[], None]) -> None:
-        async with connect(self._address, self._client_id, clean_session=False) as link, asyncio.TaskGroup() as tasks:
-            for subscription in await self._subscribe(link):
-                tasks.create_task(self._take(subscription), name=f"{self.spec.name}: {subscription.filter}")
-            listening()
+        async with connect(self._address, self._client_id, clean_session=False) as link:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for subscription in await self._subscribe(link):
+                        tasks.create_task(self._take(subscription), name=f"{self.spec.name}: {subscription.filter}")
+                    listening()
+            finally:
+                await _acknowledged(link)
 
     async def _leave(self) -> None:
         async with connect(self._address, self._client_id):  # a clean session ends the one before
@@ -135,3 +140,13 @@ class Intake:
         if parsed.rows or parsed.rejects:
             self._store.insert_all(spec.name, [parsed])
         return parsed
+
+
+async def _acknowledged(link: Link) -> None:
+    """Wait until the broker has seen our acknowledgements: closing a socket with unread messages would discard them.
+
+    It answers in the order in which it is asked, so any answer will do.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GOODBYE_S):
+            await link.unsubscribe("tidemill-controller/goodbye")
