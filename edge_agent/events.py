@@ -36,22 +36,26 @@ class Outbox:
 
     def send_again(self) -> None:
         """The other side may have missed what was sent."""
-        self._sent.clear()
+        self._sent = {}
         self._news.set()
 
     async def serve(self) -> None:
         """Send until cancelled."""
+        clock = asyncio.get_running_loop().time
         repeat_s = FIRST_REPEAT_S
+        repeat_at: float | None = None  # when what was sent is sent again; None: nothing waits
         while True:
             self._news.clear()
-            left = await self._send()
+            if not await self._send():
+                repeat_s, repeat_at = FIRST_REPEAT_S, None
+            elif repeat_at is None:
+                repeat_at = clock() + repeat_s
             try:
-                async with asyncio.timeout(repeat_s if left else None):
+                async with asyncio.timeout_at(repeat_at):
                     await self._news.wait()
-                repeat_s = FIRST_REPEAT_S
             except TimeoutError:
-                self._sent.clear()
-                repeat_s = min(repeat_s * 2, LONGEST_REPEAT_S)
+                self.send_again()
+                repeat_s, repeat_at = min(repeat_s * 2, LONGEST_REPEAT_S), None
 
     async def take_acknowledgements(self, acks: Subscription) -> None:
         """Drop what the controller has saved, until cancelled."""
@@ -67,14 +71,16 @@ class Outbox:
         """Send what is due; whether anything still waits for its acknowledgement."""
         unacknowledged = self._journal.unacknowledged()
         waiting = {TaskKey(told.run_id, told.attempt) for told in unacknowledged}
-        self._sent = {key: sequence for key, sequence in self._sent.items() if key in waiting}
+        sent = self._sent = {key: sequence for key, sequence in self._sent.items() if key in waiting}
         for told in unacknowledged:
             key = TaskKey(told.run_id, told.attempt)
-            if told.sequence > self._sent.get(key, 0):
-                topic = topics.RUN_EVENTS.to(edge=self._edge, run=str(told.run_id))
-                try:
-                    await self._link.publish(topic, told.to_wire())
-                except Unreachable:
-                    break  # the reconnect starts this again
-                self._sent[key] = told.sequence
+            if told.sequence <= sent.get(key, 0):
+                continue
+            try:
+                await self._link.publish(topics.RUN_EVENTS.to(edge=self._edge, run=str(told.run_id)), told.to_wire())
+            except Unreachable:
+                break  # the reconnect starts this again
+            if sent is not self._sent:
+                break  # to be sent again from the first: a later one must not overtake it
+            sent[key] = told.sequence
         return bool(unacknowledged)
