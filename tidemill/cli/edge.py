@@ -1,8 +1,10 @@
 """`tidemill edge`: enrol machines and see how they are."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -93,11 +95,10 @@ def add_edge(
     file = output or Path(f"{name}.toml")
     if file.exists() and not force:
         raise Conflict(f"{file} exists already; write elsewhere with --output, or overwrite it with --force")
-    if not file.parent.is_dir():
-        raise BadInput(f"there is no folder {file.parent} to write {file.name} into")
-    with connect(context) as client:
+    # The file is opened first: credentials are told once, and must not be lost for want of a place to write them.
+    with connect(context) as client, _secret_file(file) as secret:
         enrolled = client.add_edge(name, labels)
-    _write_secret(file, enrolled.agent_config)
+        secret.write(enrolled.agent_config)
     say(f"wrote {file}; on the edge, start: tidemill agent --config {file.name}")
     if as_json:
         print_json({"edge": enrolled.edge.model_dump(mode="json"), "agent_config_file": str(file)})
@@ -113,11 +114,19 @@ def _labels(given: list[str]) -> dict[str, str]:
     return labels
 
 
-def _write_secret(file: Path, text: str) -> None:
-    """Write for the owner's eyes only from the first byte on; a link in the file's place is not followed."""
+@contextmanager
+def _secret_file(file: Path) -> Iterator[TextIO]:
+    """A file for the owner's eyes only; it takes its place, whole, when the block ends well."""
     part = file.with_name(f".{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as secret:
-        secret.write(text)
-        secret.flush()
-        os.fsync(secret.fileno())
-    part.replace(file)
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as secret:
+            yield secret
+            secret.flush()
+            os.fsync(descriptor)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
