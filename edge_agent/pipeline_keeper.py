@@ -9,10 +9,10 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from edge_agent.crash_watch import CrashWatch
 from edge_agent.pipeline_sessions import PipelineSessions
+from edge_agent.pipeline_standing import Standing
 from edge_agent.ready import ReadyPipeline
 from edge_agent.worker_process import WorkerProcess, worker_process
 from edge_agent.worker_protocol import SOUND_S, Connect, WorkerStatus
@@ -25,19 +25,6 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 60.0
 FORGET_S = 30.0  # to reach the broker, before it is tried again
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What workers have done that are no more."""
-
-    received: int = 0
-    answered: int = 0
-    failed: int = 0
-
-    def plus(self, status: WorkerStatus) -> "Counts":
-        """These and those of a worker that has ended."""
-        return Counts(self.received + status.received, self.answered + status.answered, self.failed + status.failed)
 
 
 class PipelineKeeper:
@@ -55,9 +42,7 @@ class PipelineKeeper:
         self._sessions, self._on_change = sessions, on_change
         self._wanted: ReadyPipeline | None = None
         self._news = asyncio.Event()
-        self._told = WorkerStatus(state=PipelineState.STARTING)
-        self._past = Counts()  # of the workers before this one
-        self._restarts = 0
+        self._standing = Standing(name)
         self._pause_s = FIRST_PAUSE_S
         self._watch = CrashWatch()
 
@@ -71,20 +56,7 @@ class PipelineKeeper:
     @property
     def status(self) -> PipelineStatus | None:
         """What the report says of it; None when it is not wanted."""
-        if self._wanted is None:
-            return None
-        told, counts = self._told, self._past.plus(self._told)
-        return PipelineStatus(
-            name=self._name,
-            version=told.version or self._wanted.version,
-            state=told.state,
-            reason=told.reason,
-            models=told.models,
-            received=counts.received,
-            answered=counts.answered,
-            failed=counts.failed,
-            restarts=self._restarts,
-        )
+        return self._standing.status(self._wanted.version) if self._wanted else None
 
     async def run(self) -> None:
         """Keep it so until it is not wanted any more and the broker has forgotten it."""
@@ -146,14 +118,10 @@ class PipelineKeeper:
 
     async def _pause(self, reason: str, *, lived_s: float) -> None:
         """Wait before the next start: longer after each early end, not at all when something else is wanted."""
-        told = self._told
-        if told.state is PipelineState.FAILED:
-            reason = told.reason
         self._watch.ended(lived_s)
-        self._past = self._past.plus(told)
-        self._restarts += 1
+        reason = self._standing.worker_ended(reason)
         log.warning("pipeline worker ended", extra={"pipeline": self._name, "reason": reason})
-        self._tell(WorkerStatus(state=PipelineState.FAILED, reason=reason))
+        self._on_change()
         pause_s = FIRST_PAUSE_S if lived_s > SOUND_S else self._pause_s
         self._pause_s = min(pause_s * 2, LAST_PAUSE_S)
         if await self._something_new_within(random.uniform(pause_s / 2, pause_s)):
@@ -165,7 +133,8 @@ class PipelineKeeper:
             async with asyncio.timeout(FORGET_S), connect(self._broker, self._client_id, clean_session=True):
                 pass
         except (TidemillError, TimeoutError) as error:
-            log.warning("the broker still keeps a session", extra={"pipeline": self._name, "reason": str(error)})
+            reason = str(error) or "it did not answer in time"
+            log.warning("the broker still keeps a session", extra={"pipeline": self._name, "reason": reason})
             await self._something_new_within(LAST_PAUSE_S)
             return False
         self._sessions.forget(self._name)
@@ -178,7 +147,5 @@ class PipelineKeeper:
         return False
 
     def _tell(self, status: WorkerStatus) -> None:
-        before, self._told = self._told, status
-        counted = {"received": 0, "answered": 0, "failed": 0}  # these change all the time, and can wait for a report
-        if before.model_copy(update=counted) != status.model_copy(update=counted):
+        if self._standing.tell(status):
             self._on_change()

@@ -11,14 +11,14 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from pipeline_runtime.broker import Broker, Message, Subscription
+from pipeline_runtime.broker import Broker, Message
 from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.dead_letters import dead_letter
 from pipeline_runtime.delivery import deliver
 from pipeline_runtime.inbox import Inbox
 from pipeline_runtime.lane import Lane
+from pipeline_runtime.listening import Listening
 from pipeline_runtime.loading import Loaded
-from pipeline_runtime.plan import Subscribed
 from pipeline_runtime.run import NodeFailed, Run
 from pipeline_runtime.turns import Order
 from schemas.errors import TidemillError
@@ -57,8 +57,7 @@ class Engine:
         self._lanes: dict[str, Lane] = {}  # by the root's topic filter, like the next two
         self._orders: dict[str, Order] = {}
         self._inboxes: dict[str, Inbox] = {}
-        self._subscriptions: dict[Subscribed, Subscription] = {}
-        self._listeners: set[asyncio.Task[None]] = set()
+        self._listening = Listening(broker, tasks, self._take)
         self._runs: set[asyncio.Task[None]] = set()
 
     async def swap(self, loaded: Loaded) -> None:
@@ -69,24 +68,7 @@ class Engine:
         Raises:
             TidemillError: the broker refused a topic, or did not answer.
         """
-        wanted = loaded.plan.subscriptions
-        gone = [key for key in self._subscriptions if key not in wanted]
-        for key in gone:  # first, for a new filter may overlap with it
-            await self._subscriptions.pop(key).close()
-        fresh: dict[Subscribed, Subscription] = {}
-        try:
-            for key in wanted:
-                if key not in self._subscriptions:
-                    fresh[key] = await self._broker.subscribe(*key)
-        except TidemillError:
-            for subscription in fresh.values():
-                await subscription.close()
-            for key in gone:
-                self._listen(key, await self._broker.subscribe(*key))
-            raise
-        self._switch(loaded)
-        for key, subscription in fresh.items():
-            self._listen(key, subscription)
+        await self._listening.change(loaded.plan.subscriptions, lambda: self._switch(loaded))
 
     def be_bold(self) -> None:
         """Take many messages in hand again."""
@@ -98,8 +80,7 @@ class Engine:
 
     async def drain(self, timeout_s: float) -> None:
         """Begin no more runs, end those in flight, give up on late ones: the broker sends their messages again."""
-        for listener in self._listeners:
-            listener.cancel()
+        self._listening.stop()
         if self._runs:
             _, late = await asyncio.wait(self._runs, timeout=timeout_s)
             for run in late:
@@ -127,20 +108,13 @@ class Engine:
             dead_letters=plan.dead_letters,
         )
 
-    def _listen(self, key: Subscribed, subscription: Subscription) -> None:
-        self._subscriptions[key] = subscription
-        listener = self._tasks.create_task(self._take_messages(key[0], subscription), name=f"listen to {key[0]}")
-        self._listeners.add(listener)
-        listener.add_done_callback(self._listeners.discard)
-
-    async def _take_messages(self, topic_filter: str, subscription: Subscription) -> None:
-        async for message in subscription:
-            if topic_filter in self._lanes:
-                await self._begin(message, topic_filter)
-                continue
-            if topic_filter in self._inboxes:
-                self._inboxes[topic_filter].deliver(message.payload)
-            message.ack()
+    async def _take(self, message: Message, topic_filter: str) -> None:
+        if topic_filter in self._lanes:
+            await self._begin(message, topic_filter)
+            return
+        if topic_filter in self._inboxes:
+            self._inboxes[topic_filter].deliver(message.payload)
+        message.ack()
 
     async def _begin(self, message: Message, topic_filter: str) -> None:
         await self._room.acquire()
