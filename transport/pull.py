@@ -47,9 +47,15 @@ class Pull:
             NotFound: its holder does not hold it.
             Untrusted: what came is not what its name says; it is forgotten.
             TooLarge: it does not fit on the disk.
-            Unreachable: nothing came for two minutes; what is here is kept and gone on with by the next pull.
+            Unreachable: nothing came for two minutes, or the disk failed; the next pull goes on with what is here.
             Conflict: another process is at it.
         """
+        try:
+            await self._run(progress)
+        except OSError as error:
+            raise Unreachable(f"{self._ref.digest} cannot be written: {error}") from error
+
+    async def _run(self, progress: Progress) -> None:
         with await asyncio.to_thread(self._store.part, self._ref.digest) as part:
             self.resumed = part.size_bytes > 0
             self._window = Window(self._ref.size_bytes, part.size_bytes)

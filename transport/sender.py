@@ -91,8 +91,11 @@ class BlobSender:
         """Send one range. What does not get through is asked for again by its receiver."""
         try:
             size_bytes, data = await asyncio.to_thread(self._load, wanted)
-        except NotFound:
+        except (NotFound, FileNotFoundError):
             size_bytes, data = BlobChunk.MISSING, b""
+        except OSError as error:  # one unreadable blob must not end the service of all others
+            log.error("a blob cannot be read", extra={"digest": wanted.digest, "reason": str(error)})  # noqa: TRY400
+            return
 
         async def send(start: int) -> None:
             chunk = BlobChunk(size_bytes, data[start : start + CHUNK_BYTES])
