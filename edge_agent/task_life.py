@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from edge_agent import task_folder
-from edge_agent.executor import Environment, TaskHandle, TaskRequest
+from edge_agent.executor import TaskHandle
 from edge_agent.log_shipping import shipped_log
 from edge_agent.outcomes import VANISHED
 from edge_agent.patience import to_its_end, until_reachable
+from edge_agent.preparation import prepare, started
 from edge_agent.task_end import STOP_GRACE_S, gather, result_in_time
 from edge_agent.task_machine import (
     Condemned,
@@ -26,13 +28,13 @@ from edge_agent.task_machine import (
 )
 from edge_agent.workshop import Workshop
 from schemas.errors import TidemillError
-from schemas.jobs import TaskSpec
-from schemas.report import TaskStatus
-from schemas.runs import Exited, Outcome, Started
+from schemas.report import TaskState, TaskStatus
+from schemas.runs import Exited, Outcome
 
 log = logging.getLogger(__name__)
 
 NOTE_LENGTH = 500
+NOTE_EVERY_S = 1.0  # an installer's lines come faster
 REASON_LENGTH = 4000  # characters; an installer's last lines fit
 
 
@@ -43,6 +45,7 @@ class TaskLife:
         self.task = task
         self._shop = shop
         self._waits_for = ""  # for the report alone: no step depends on it
+        self._noted_at = 0.0
 
     @property
     def status(self) -> TaskStatus:
@@ -94,27 +97,23 @@ class TaskLife:
 
     async def _prepare(self) -> None:
         try:
-            spec = await self._spec()
-            await self._shop.inputs.fetch(spec, self._note)
-            request = await to_its_end(
-                asyncio.to_thread(task_folder.create, self._shop.folders, self.task.key, spec, self._shop.blobs)
-            )
-            self._note("making the environment ready")
-            environment = await until_reachable(lambda: self._shop.executor.prepare(request, self._note), self._note)
+            ready = await prepare(self._shop, self.task, self._note)
         except (TidemillError, OSError) as error:
-            self._save(Ended(Exited(outcome=Outcome.PREPARE_FAILED, reason=str(error)[:REASON_LENGTH])))
+            self._fail(error)
             return
-        self._save(Launching(self._started(environment), datetime.now(UTC)))
-        await self._launch(request, environment)
-
-    async def _launch(self, request: TaskRequest, environment: Environment) -> None:
         executor = self._shop.executor
+        self._save(Launching(started(executor.name, ready.environment), datetime.now(UTC)))
         try:
-            handle = await until_reachable(lambda: to_its_end(executor.start(request, environment)), self.wait_for)
+            handle = await until_reachable(
+                lambda: to_its_end(executor.start(ready.request, ready.environment)), self.wait_for
+            )
         except TidemillError as error:
-            self._save(Ended(Exited(outcome=Outcome.PREPARE_FAILED, reason=str(error)[:REASON_LENGTH])))
-        else:
-            self._save(Launched(handle.ref))
+            self._fail(error)
+            return
+        self._save(Launched(handle.ref))
+
+    def _fail(self, error: Exception) -> None:
+        self._save(Ended(Exited(outcome=Outcome.PREPARE_FAILED, reason=str(error)[:REASON_LENGTH])))
 
     async def _find(self) -> None:
         handle = await until_reachable(lambda: self._shop.executor.find(self.task.key), self.wait_for)
@@ -125,7 +124,7 @@ class TaskLife:
 
     async def _watch(self) -> None:
         handle = TaskHandle(self.task.key, self.task.handle or "")
-        spec = await self._spec()
+        spec = await self._shop.inputs.spec(self.task.key, self.task.spec, self.wait_for)
         async with shipped_log(self._shop.link, self._shop.edge, self._shop.executor, handle):
             result = await result_in_time(
                 self._shop.executor, handle, self.task, spec.limits.timeout_s, condemn=self._save
@@ -138,12 +137,6 @@ class TaskLife:
         outcome = Outcome.PREPARE_FAILED if step is Step.PREPARE else Outcome.LOST
         self._save(Ended(Exited(outcome=outcome, reason=reason)))
 
-    async def _spec(self) -> TaskSpec:
-        return await self._shop.inputs.spec(self.task.key, self.task.spec, self._note_if_preparing)
-
-    def _note_if_preparing(self, note: str) -> None:
-        (self._note if pending(self.task) is Step.PREPARE else self.wait_for)(note)
-
     async def _remove(self) -> None:
         """Leave nothing of it but what the journal and the blobs hold."""
         executor = self._shop.executor
@@ -154,17 +147,14 @@ class TaskLife:
         self.wait_for("")
         await to_its_end(asyncio.to_thread(task_folder.wipe, task_folder.folder_of(self._shop.folders, self.task.key)))
 
-    def _started(self, environment: Environment) -> Started:
-        return Started(
-            executor=self._shop.executor.name,
-            image=environment.image,
-            image_digest=environment.image_digest,
-            environment=environment.key,
-            environment_cached=environment.cached,
-        )
-
     def _note(self, note: str) -> None:
-        self._save(Noted(note[:NOTE_LENGTH]))
+        """Tell how far the preparation is; what comes faster than that shows in the report alone."""
+        now = time.monotonic()
+        if self.task.state is TaskState.PREPARING and now - self._noted_at < NOTE_EVERY_S:
+            self.wait_for(note[:NOTE_LENGTH])
+        else:
+            self._noted_at = now
+            self._save(Noted(note[:NOTE_LENGTH]))
 
     def _save(self, event: TaskEvent) -> None:
         """The only way forward: what has happened is in the journal before anything is done about it."""

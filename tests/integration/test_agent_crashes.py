@@ -125,6 +125,21 @@ async def test_a_task_whose_processes_vanished_is_lost(
     assert_told_once(scripted, run)
 
 
+async def test_a_task_that_the_journal_does_not_know_is_ended(
+    scripted: ScriptedController, agent: AgentProcess, tmp_path: Path
+) -> None:
+    """Scripts left running by an agent whose journal was lost are stopped, and their folder is wiped."""
+    run = scripted.run(until_there(tmp_path / "never"))
+    await scripted.want(run)
+    await scripted.event(run, Started)
+    agent.kill()
+    for file in agent.data_dir.glob("journal.sqlite*"):
+        file.unlink()
+    await scripted.want()
+    agent.start()
+    await until(lambda: not agent.task_processes() and not list((agent.data_dir / "tasks").iterdir()))
+
+
 async def test_time_goes_on_while_the_agent_is_away(
     scripted: ScriptedController, agent: AgentProcess, tmp_path: Path
 ) -> None:
