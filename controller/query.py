@@ -132,7 +132,7 @@ def _natural_order(tree: exp.Query, known: Mapping[str, str]) -> str:
         tree.args.get(part) for part in ("order", "group", "having", "distinct", "joins", "laterals", "windows")
     ):
         return ""
-    source = tree.args.get("from_")
+    source = tree.args.get("from_") or tree.args.get("from")  # the key has changed between versions of sqlglot
     table = source.this if isinstance(source, exp.From) else None
     if not isinstance(table, exp.Table) or table.name.lower() not in known or table.args.get("joins"):
         return ""
