@@ -7,7 +7,7 @@ from pipeline_runtime.broker import Publication
 from pipeline_runtime.payloads import encode
 from pipeline_runtime.run import NodeFailed, Run
 
-MAX_LETTER_BYTES = 1_000_000  # brokers and links cap messages at about a MiB
+MAX_LETTER_BYTES = 900_000  # links and brokers take a little more
 SHORTENED_BYTES = 100_000  # of a payload that makes the letter too large; escaped as JSON they may be six times that
 MAX_ERROR_CHARACTERS = 2_000
 

@@ -1,5 +1,6 @@
 """Checks a pipeline whole and puts its nodes in order; the only place that knows networkx."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import networkx as nx
@@ -36,11 +37,11 @@ def compile(spec: PipelineSpec, registry: Registry) -> Plan:  # noqa: A001 - the
 def _bad_inputs(spec: PipelineSpec) -> Iterator[Finding]:
     known = {node.id for node in spec.nodes}
     for node in spec.nodes:
-        for index, source in enumerate(node.inputs):
+        for source, times in Counter(node.inputs).items():
             if source not in known:
                 yield Finding(node.id, "inputs", f"{source!r} is no node of this pipeline")
-            elif source in node.inputs[:index]:
-                yield Finding(node.id, "inputs", f"{source!r} stands there twice")
+            if times > 1:
+                yield Finding(node.id, "inputs", f"{source!r} stands there {times} times")
 
 
 def _cycles(graph: "nx.DiGraph[str]") -> Iterator[Finding]:
@@ -52,15 +53,16 @@ def _cycles(graph: "nx.DiGraph[str]") -> Iterator[Finding]:
 
 
 def _loose_ends(graph: "nx.DiGraph[str]", steps: Mapping[str, Step]) -> Iterator[Finding]:
-    roots = [node_id for node_id in graph if not graph.in_degree(node_id)]
-    for root in roots:
-        if not steps[root].type.starts_runs:
-            yield Finding(root, "inputs", "no message ever comes here: without inputs only a mqtt_sub may stand")
-        elif not graph.out_degree(root):
-            yield Finding(root, "", "what it receives goes nowhere: no node has it as an input")
-    for node_id in graph:
-        above = sorted(nx.ancestors(graph, node_id).intersection(roots))
-        if len(above) > 1:
+    roots: dict[str, str] = {}  # the one above each node, or one of those that it joins
+    for node_id in nx.topological_sort(graph):
+        step = steps[node_id]
+        above = sorted({roots[source] for source in step.inputs})
+        roots[node_id] = above[0] if above else node_id
+        if not above and not step.type.starts_runs:
+            yield Finding(node_id, "inputs", "no message ever comes here: without inputs only a mqtt_sub may stand")
+        elif not above and not graph.out_degree(node_id):
+            yield Finding(node_id, "", "what it receives goes nowhere: no node has it as an input")
+        elif len(above) > 1:
             message = (
                 f"joins {' and '.join(above)}, but each message is a run of its own; "
                 f"to wait for a message of {above[1]!r}, give it `inputs: [{above[0]}]`"

@@ -11,7 +11,7 @@ from pipeline_runtime.run import Run
 from pipeline_runtime.tensors import rows_of, to_tensor
 from schemas.names import ModelRef
 
-SLOW_S = 0.002  # a thread costs about 0.1 ms; a model slower than this would hold up everything else
+SLOW_S = 0.002  # a thread costs about 0.1 ms; an answer that takes longer than this would hold up everything else
 
 
 class Params(NodeParams):
@@ -32,13 +32,16 @@ class ModelNode:
         self._model = fittings.models[params.model]
         self._features = params.features
         self._spec = self._model.input
-        self._slow = self._model.usual_s > SLOW_S
+        self._many = SLOW_S / max(self._model.usual_s, 1e-9)  # rows that take long together
 
     def resolve(self, value: object, _run: Run, /) -> object | Awaitable[object]:
-        """The model's answer; that of a slow model comes from a thread."""
+        """The model's answer; one that takes long comes from a thread."""
         rows = value if self._features is None else rows_of(value, self._features)
         array = to_tensor(self._spec, rows)
-        return asyncio.to_thread(self._model.run, array) if self._slow else self._model.run(array)
+        rows = len(array) if array.ndim else 1
+        if rows > self._many:
+            return asyncio.to_thread(self._model.run, array)
+        return self._model.run(array)
 
 
 NODE = NodeType("model", Params, ModelNode)
