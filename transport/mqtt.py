@@ -142,7 +142,8 @@ class _NetworkThread:
         """Say goodbye to the broker, and wait for the thread's end."""
         self._give_up_at_s = time.monotonic() + _GOODBYE_S
         self._closing.set()
-        self._client.disconnect()
+        with suppress(OSError):  # the thread may have closed the connection at this very moment
+            self._client.disconnect()
         await asyncio.to_thread(self._thread.join, _CONNECT_S + _GOODBYE_S)
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
