@@ -165,6 +165,37 @@ async def test_a_library_that_kills_its_process_hurts_no_other_pipeline(broker: 
         assert (await table.serving()).restarts == 0
 
 
+async def test_a_stuck_library_does_not_hold_up_the_agents_end(broker: BrokerAddress, tmp_path: Path) -> None:
+    """A worker that cannot listen any more, with a child of its own, is gone within five seconds all the same."""
+    source = (
+        "import subprocess\n\ndef exec(value):\n"
+        "    subprocess.Popen(['sleep', '1000'])\n    while True:\n        pass\n"
+    )
+    nodes: list[Written] = [IN, {"id": "x", "type": "library", "library": "pipelib_x", "inputs": ["in"]}]
+    ready = scoring(tmp_path, 1, nodes=nodes, libraries=library(tmp_path, "pipelib_x", source))
+    async with device(broker) as person:
+        async with desk(broker) as table:
+            table.supervisor.apply({"p": ready})
+            await table.serving()
+            (pid,) = worker_pids()
+            await person.ask(b"1")
+            child = await asyncio.to_thread(first_child, pid)
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 6
+    assert not psutil.pid_exists(pid)
+    gone = not child.is_running() or child.status() == psutil.STATUS_ZOMBIE  # where no init process buries it
+    assert gone
+
+
+def first_child(pid: int) -> psutil.Process:
+    """A process that this one starts."""
+    for _ in range(1000):
+        for child in psutil.Process(pid).children():
+            return child
+        select_wait(0.02)
+    raise TimeoutError("no child in 20 s")
+
+
 async def test_a_message_that_kills_every_worker_is_put_aside(broker: BrokerAddress, tmp_path: Path) -> None:
     """A QoS 1 message that is sent again after each crash ends as a dead letter; those beside it are all answered."""
     source = "import os\n\ndef exec(value):\n    if value == 13:\n        os.abort()\n    return value\n"
