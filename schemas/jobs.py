@@ -1,5 +1,8 @@
 """What to train and when (JobSpec), and what an edge needs to do it once (TaskSpec)."""
 
+import json
+import re
+from collections.abc import Iterable
 from typing import Annotated, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +21,10 @@ from pydantic import (
 )
 
 from schemas.names import BlobRef, Duration, EdgeName, File, FileName, FileTree, Identifier, ModelRef, Name
+
+SHORTEST_PERIOD_S = 1.0  # every firing is a row for ever
+MAX_PARAMS_BYTES = 100_000  # one environment variable has to hold them
+_TAKEN_VARIABLES = re.compile(r"model_file|base_model|progress|additional_output_folder|collection_data_\d+")
 
 
 class Written(BaseModel):
@@ -48,6 +55,8 @@ class Schedule(Written):
         given = [name for name in ("every", "cron", "at") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"exactly one of every, cron and at is needed, not {' and '.join(given) or 'none'}")
+        if self.every is not None and self.every < SHORTEST_PERIOD_S:
+            raise ValueError(f"every {self.every:g} s is too often; the shortest period is {SHORTEST_PERIOD_S:g} s")
         if self.cron is not None and len(self.cron.split()) != 5:
             raise ValueError(f"cron {self.cron!r} has not five fields (minute hour day month weekday)")
         return self
@@ -72,6 +81,13 @@ class Metric(Written):
 
     name: Identifier
     better: Literal["higher", "lower"] = "higher"
+
+    @field_validator("name")
+    @classmethod
+    def _has_a_variable_of_its_own(cls, name: str) -> str:
+        if _TAKEN_VARIABLES.fullmatch(name):
+            raise ValueError(f"scripts find something else at {name}_path; call the metric otherwise")
+        return name
 
 
 class Limits(Written):
@@ -115,17 +131,34 @@ class JobSpec(Written):
     lost_after_s: Duration = 3600.0  # an edge silent for longer has lost its task
     paused: bool = False
 
+    @field_validator("params")
+    @classmethod
+    def _params_fit_a_variable(cls, params: dict[str, object]) -> dict[str, object]:
+        try:
+            size_bytes = len(json.dumps(params, allow_nan=False, ensure_ascii=False).encode())
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"cannot be written as JSON: {error}") from error
+        if size_bytes > MAX_PARAMS_BYTES:
+            raise ValueError(f"{size_bytes} bytes as JSON; scripts can be given {MAX_PARAMS_BYTES}")
+        return params
+
     @model_validator(mode="after")
     def _consistent(self) -> "JobSpec":
-        names = [script.name for script in self.scripts]
-        if len(set(names)) != len(names):
-            raise ValueError(f"two scripts are called the same: {', '.join(names)}")
         metrics = [metric.name for metric in self.metrics]
-        if len(set(metrics)) != len(metrics):
-            raise ValueError(f"a metric is named twice: {', '.join(metrics)}")
+        _refuse_twice("scripts are called", [script.name for script in self.scripts])
+        _refuse_twice("inputs are called", [ref.name for ref in self.inputs])
+        _refuse_twice("metrics are called", metrics)
         if self.gate.metric is not None and self.gate.metric not in metrics:
             raise ValueError(f"gate.metric {self.gate.metric!r} is none of the job's metrics")
         return self
+
+
+def _refuse_twice(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"two {what} {name}")
+        seen.add(name)
 
 
 class _ForEdge(BaseModel):

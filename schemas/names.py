@@ -54,17 +54,26 @@ def _from_text(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
 
+def _last_part(path: str) -> str:
+    return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def _ends_in_a_file_name(path: str) -> str:
+    _file_name(_last_part(path))
+    return path
+
+
 class FileRef(BaseModel):
     """A file that a document names: by path as a person writes it, and by blob once it is uploaded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    path: Annotated[str, Field(min_length=1, max_length=500)]
+    path: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_ends_in_a_file_name)]
     blob: BlobRef | None = None
 
     @property
     def name(self) -> str:
         """The last part of the path: what the file is called on an edge."""
-        return self.path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        return _last_part(self.path)
 
 
 File = Annotated[FileRef, BeforeValidator(_from_text)]
@@ -85,8 +94,10 @@ def _seconds(value: object) -> object:
     return float(match[1]) * _UNITS_S[match[2]]
 
 
-Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
-"""Seconds; people may write ``30s``, ``10m``, ``1.5h``, ``1d``."""
+_LONGEST_S = 10 * 365 * 86400  # what is longer is a mistake, and calendars end
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
+"""Seconds, of ten years at most; people may write ``30s``, ``10m``, ``1.5h``, ``1d``."""
 
 
 def model_ref(text: str) -> tuple[str, str | int]:

@@ -71,6 +71,8 @@ def check_syntax(topic_filter: str) -> str:
     misplaced = any(("+" in level and level != "+") or ("#" in level and level != "#") for level in levels)
     if not topic_filter or misplaced or "#" in levels[:-1] or "\x00" in topic_filter:
         raise ValueError(f"{topic_filter!r} is no MQTT topic filter: + stands for a whole level, # for the last ones")
+    if not topic_filter.isprintable():  # the broker's ACL is a file of lines
+        raise ValueError(f"{topic_filter!r} holds a control character")
     return topic_filter
 
 
