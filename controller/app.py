@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from uuid import uuid4
 
-from controller.broker_accounts import BrokerAccounts
+from controller.broker_access import BrokerAccess
+from controller.broker_accounts import settled
 from controller.embedded_broker import embedded_broker
 from controller.enrolment import Enrolment
 from controller.fleet import FleetDesk
@@ -32,7 +33,6 @@ from controller.supervisor import Supervisor
 from controller.task_writing import TaskWriter
 from controller.ticks import Ticks
 from controller.user_topics import user_topics
-from schemas.broker import BrokerAddress
 from schemas.topics import CONTROLLER_PRESENCE
 from schemas.views import BrokerView
 from schemas.wire import ControllerPresence
@@ -57,17 +57,6 @@ class _Storage:
     blobs: BlobDirectory
     logs: RunLogs
     key: SigningKey
-
-
-@dataclass(frozen=True, slots=True)
-class _Broker:
-    """The broker as the controller and as edges reach it."""
-
-    address: BrokerAddress
-    for_edges: BrokerAddress
-    for_devices: BrokerView
-    accounts: BrokerAccounts | None
-    embedded: bool
 
 
 async def run(settings: ControllerSettings) -> None:
@@ -102,7 +91,7 @@ class Controller:
         self,
         settings: ControllerSettings,
         storage: _Storage,
-        broker: _Broker,
+        broker: BrokerAccess,
         link: Link,
         blob_link: Link,
         session_id: str,
@@ -143,9 +132,7 @@ class Controller:
             ingestion=self._ingestion,
             logs=storage.logs,
             fleet=FleetDesk(database, collections, blobs, registry, self._fleet_changed, clock=utc_now),
-            enrolment=Enrolment(
-                database, storage.key, broker.for_edges, broker.accounts, embedded=broker.embedded, clock=utc_now
-            ),
+            enrolment=Enrolment(database, storage.key, broker, link, clock=utc_now),
         )
         self.http = create_app(self._services, version("tidemill"))
 
@@ -176,7 +163,8 @@ class Controller:
         if self._broker.accounts is not None:
             specs = await asyncio.to_thread(self._storage.collections.specs)
             pipelines = await self._storage.database.call(newest_specs)
-            await asyncio.to_thread(self._broker.accounts.allow, user_topics(specs, pipelines))
+            if await asyncio.to_thread(self._broker.accounts.allow, user_topics(specs, pipelines)):
+                await settled(self._services.link)
         await self._manifests.mark_all()
 
 
@@ -193,11 +181,11 @@ async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> 
     return _Storage(database, collections, blobs, RunLogs(folder / "logs"), key)
 
 
-async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> _Broker:
+async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> BrokerAccess:
     if settings.broker is not None:
         for_edges = settings.broker.model_copy(update={"url": settings.edge_broker_url or settings.broker.url})
         for_devices = BrokerView(kind="external", url=for_edges.url)
-        return _Broker(settings.broker, for_edges, for_devices, accounts=None, embedded=False)
+        return BrokerAccess(settings.broker, for_edges, for_devices)
     folder, port = settings.data_dir / "broker", settings.embedded_broker_port
     started = await stack.enter_async_context(embedded_broker(folder, port))
-    return _Broker(started.address, started.address, started.for_devices, accounts=started.accounts, embedded=True)
+    return BrokerAccess(started.address, started.address, started.for_devices, accounts=started.accounts, embedded=True)

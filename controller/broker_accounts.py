@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from schemas.topics import CONTROLLER_PRESENCE, ROOT
+from transport.mqtt import Link
 
 CONTROLLER_USER = "tidemill-controller"
 DEVICE_USER = "device"
@@ -38,13 +39,15 @@ class BrokerAccounts:
         self._write_acl()
         self.on_change()
 
-    def allow(self, data_topics: Iterable[str]) -> None:
-        """Let edges and devices use these topics beside an edge's own; the controller may use all."""
+    def allow(self, data_topics: Iterable[str]) -> bool:
+        """Let edges and devices use these topics beside an edge's own, and return whether that is new."""
         wanted = frozenset(data_topics)
-        if wanted != self._topics:
-            self._topics = wanted
-            self._write_acl()
-            self.on_change()
+        if wanted == self._topics:
+            return False
+        self._topics = wanted
+        self._write_acl()
+        self.on_change()
+        return True
 
     def _write_acl(self) -> None:
         topics = "\n".join(f"topic readwrite {topic}" for topic in sorted(self._topics))
@@ -58,6 +61,16 @@ class BrokerAccounts:
 
     def _lines(self) -> list[str]:
         return [line for line in self.password_file.read_text().splitlines() if line]
+
+
+async def settled(link: Link) -> None:
+    """Return when a broker that was told to read its files again has done so.
+
+    Mosquitto looks for the signal between two rounds of packets: the second answer comes after the new files count.
+    Until then it drops, without a word, what the old ones do not allow.
+    """
+    for _ in range(2):
+        await link.flush()
 
 
 def password_hash(password: str) -> str:

@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from controller.broker_accounts import BrokerAccounts
+from controller.broker_access import BrokerAccess
+from controller.broker_accounts import settled
 from controller.stores.database import Database
 from controller.stores.edges import add_edge
 from controller.stores.tables import EdgeRow
-from schemas.broker import BrokerAddress
+from transport.mqtt import Link
 from transport.signing import SigningKey
 
 
@@ -21,14 +22,12 @@ class Enrolment:
         self,
         database: Database,
         key: SigningKey,
-        broker: BrokerAddress,
-        accounts: BrokerAccounts | None,
+        broker: BrokerAccess,
+        link: Link,
         *,
-        embedded: bool,
         clock: Callable[[], datetime],
     ) -> None:
-        self._database, self._key, self._broker = database, key, broker
-        self._accounts, self._embedded, self._clock = accounts, embedded, clock
+        self._database, self._key, self._broker, self._link, self._clock = database, key, broker, link, clock
 
     async def add(self, name: str, labels: dict[str, str]) -> tuple[EdgeRow, str]:
         """Enrol an edge: its row, and its agent's configuration as TOML.
@@ -38,18 +37,22 @@ class Enrolment:
         """
         row = await self._database.call(lambda session: add_edge(session, name=name, labels=labels, now=self._clock()))
         username, password = await asyncio.to_thread(self._credentials, name)
+        if self._broker.accounts is not None:
+            await settled(self._link)
         return row, self._config(name, username, password)
 
     def _credentials(self, name: str) -> tuple[str, str]:
-        if self._accounts is not None:
-            return name, self._accounts.add(name)
-        if self._embedded and self._broker.credentials is not None:  # a broker with one account for all
-            return self._broker.credentials
+        if self._broker.accounts is not None:
+            return name, self._broker.accounts.add(name)
+        if (
+            self._broker.embedded and self._broker.for_edges.credentials is not None
+        ):  # a broker with one account for all
+            return self._broker.for_edges.credentials
         return name, secrets.token_urlsafe(24)
 
     def _config(self, name: str, username: str, password: str) -> str:
-        note = "" if self._embedded else "# The broker must know this account; for Mosquitto: mosquitto_passwd\n"
-        tls = f"ca_file = {json.dumps(str(self._broker.ca_file))}\n" if self._broker.ca_file else ""
+        note = "" if self._broker.embedded else "# The broker must know this account; for Mosquitto: mosquitto_passwd\n"
+        tls = f"ca_file = {json.dumps(str(self._broker.for_edges.ca_file))}\n" if self._broker.for_edges.ca_file else ""
         return f"""\
 # Configuration of the Tidemill agent on {name}; start it with: tidemill agent --config {name}.toml
 # This file holds a password: keep it readable by the agent alone.
@@ -57,7 +60,7 @@ edge = {json.dumps(name)}
 controller_public_key = {json.dumps(self._key.public_key)}
 
 [broker]
-{note}url = {json.dumps(self._broker.url)}
+{note}url = {json.dumps(self._broker.for_edges.url)}
 username = {json.dumps(username)}
 password = {json.dumps(password)}
 {tls}"""

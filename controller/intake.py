@@ -143,10 +143,7 @@ class Intake:
 
 
 async def _acknowledged(link: Link) -> None:
-    """Wait until the broker has seen our acknowledgements: closing a socket with unread messages would discard them.
-
-    It answers in the order in which it is asked, so any answer will do.
-    """
+    """Wait until the broker has seen our acknowledgements: closing a socket with unread messages would discard them."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_GOODBYE_S):
-            await link.unsubscribe("tidemill-controller/goodbye")
+            await link.flush()

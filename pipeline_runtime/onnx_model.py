@@ -1,11 +1,15 @@
 """The only place that knows onnxruntime: loads a model, says what goes in and comes out, and asks it."""
 
+import os
 import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported: an edge tells nobody what it does
+
+import onnxruntime as ort
 
 from pipeline_runtime.tensors import DTYPES, check_shape, to_json
 from schemas.errors import BadInput, BadPayload

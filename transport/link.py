@@ -13,6 +13,8 @@ from transport.subscription import Message, Subscription
 
 log = logging.getLogger(__name__)
 
+_NEVER_SUBSCRIBED = "tidemill/v1/nothing"
+
 MAX_PAYLOAD_BYTES = 1_000_000  # what every broker takes without being told to
 _ANSWER_S = 30.0  # how long the broker may take to answer
 
@@ -149,6 +151,14 @@ class Link:
             async with asyncio.timeout(_ANSWER_S):
                 while self._up and topic_filter in self._unwanted:
                     await self._changed.wait()
+
+    async def flush(self) -> None:
+        """Return when the broker has handled everything that was sent before, acknowledgements included.
+
+        MQTT has no such packet; ending a subscription that never was is answered in its turn. Without a connection, or
+        when the broker does not answer in time, it returns all the same.
+        """
+        await self.unsubscribe(_NEVER_SUBSCRIBED)
 
     # What follows is called by the client, on the event loop, in the order in which it happened.
 
