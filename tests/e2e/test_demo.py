@@ -6,24 +6,34 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.e2e.world import TRAINING_IMAGE, until
+from tests.e2e.world import TRAINING_IMAGE, kill_what_uses, until
 
 PROGRAM = str(Path(sys.executable).with_name("tidemill"))
 
 
-async def start(folder: Path, *options: str) -> Process:
-    """Start the demonstration with its temporary files in a folder of ours."""
+@asynccontextmanager
+async def demo(folder: Path, *options: str) -> AsyncIterator[Process]:
+    """The demonstration with its temporary files in a folder of ours; whatever is left of it at the end is killed."""
     environment = os.environ | {"TMPDIR": str(folder), "TIDEMILL_AGENT_IMAGE": TRAINING_IMAGE}
     log = (folder / "demo.log").open("wb")
     with log:
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             PROGRAM, "demo", *options, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=log
         )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        kill_what_uses(folder)
 
 
 def left_over(folder: Path) -> list[str]:
@@ -35,8 +45,9 @@ def left_over(folder: Path) -> list[str]:
 @pytest.mark.parametrize("executor", ["process", pytest.param("docker", marks=pytest.mark.docker)])
 async def test_the_loop_closes(tmp_path: Path, executor: str) -> None:
     """Two versions, the second from new rows alone, and every message answered across the swap."""
-    process = await start(tmp_path, "--once", "--json", "--executor", executor)
-    output, _ = await process.communicate()
+    async with demo(tmp_path, "--once", "--json", "--executor", executor) as process:
+        output, _ = await process.communicate()
+        assert left_over(tmp_path) == []
     assert process.returncode == 0, (tmp_path / "demo.log").read_text()
     told = json.loads(output)
     assert told["executor"] == executor
@@ -48,26 +59,25 @@ async def test_the_loop_closes(tmp_path: Path, executor: str) -> None:
     messages = told["messages"]
     assert messages["answered"] == messages["sent"] >= 40
     assert (messages["lost"], messages["failed"]) == (0, 0)
-    assert left_over(tmp_path) == []
     assert list(tmp_path.iterdir()) == [tmp_path / "demo.log"]
 
 
 @pytest.mark.parametrize("moment", ["a controller and an edge agent start", "a timer fires"])
 async def test_ctrl_c_ends_it_in_time(tmp_path: Path, moment: str) -> None:
     """Ctrl-C ends the demonstration within 5 s, at any moment, and leaves nothing behind."""
-    process = await start(tmp_path, "--executor", "process")
-    await until(lambda: moment in (tmp_path / "demo.log").read_text() or None, moment)
-    process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(5):
-        await process.wait()
-    assert process.returncode == 0, (tmp_path / "demo.log").read_text()
-    assert left_over(tmp_path) == []
+    async with demo(tmp_path, "--executor", "process") as process:
+        await until(lambda: moment in (tmp_path / "demo.log").read_text() or None, moment)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(5):
+            await process.wait()
+        assert process.returncode == 0, (tmp_path / "demo.log").read_text()
+        assert left_over(tmp_path) == []
 
 
 async def test_a_failure_says_where_the_logs_are(tmp_path: Path) -> None:
     """What cannot be had ends with status 1, the reason, and the folder with the logs."""
-    process = await start(tmp_path, "--once", "--json", "--executor", "abacus")
-    output, _ = await process.communicate()
+    async with demo(tmp_path, "--once", "--json", "--executor", "abacus") as process:
+        output, _ = await process.communicate()
     told = (tmp_path / "demo.log").read_text()
     assert (process.returncode, output) == (1, b"")
     assert "abacus" in told

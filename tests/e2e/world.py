@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -192,6 +193,12 @@ class World:
     def versions(self, model: str = "tiny") -> list[int]:
         """The numbers of the model's versions, oldest first."""
         return [card.version for card in reversed(self.client.model(model).versions)]
+
+    def reported_at(self, edge: str = "press-1") -> datetime:
+        """When the edge sent the report that the controller has now."""
+        report = self.client.edge(edge).report
+        assert report is not None
+        return report.sent_at
 
     def scripts(self) -> list[int]:
         """The training scripts that run now, by pid."""
