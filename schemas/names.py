@@ -106,7 +106,7 @@ def model_ref(text: str) -> tuple[str, str | int]:
     Raises:
         ValueError: the text is none of these.
     """
-    match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_.-]*)(?:@([A-Za-z0-9_.-]+)|:([1-9]\d*))?", text)
+    match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_.-]*)(?:@([A-Za-z0-9_.-]+)|:([1-9]\d{0,8}))?", text)
     if not match:
         raise ValueError(f"{text!r} names no model; write iris, iris@candidate or iris:3")
     if match[3]:
