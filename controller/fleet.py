@@ -56,7 +56,7 @@ class FleetDesk:
         with self._database.transaction() as session:
             known = Known(
                 edges=frozenset(row.name for row in list_edges(session)),
-                collections=frozenset(spec.name for spec in self._collections.specs()),
+                collections=self._collections.specs(),
                 models=frozenset(row.name for row in list_models(session)),
                 libraries=frozenset(row.name for row in list_libraries(session)),
                 pipelines=frozenset(row.name for row in list_pipelines(session)),

@@ -1,17 +1,19 @@
 """Checks the documents of one ``apply`` against each other and against what there is, before anything is changed."""
 
-import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
-from controller.query import check_job_query
+from controller.library_check import check_library
 from controller.schedule import check_schedule
-from controller.stores.collection_changes import check_topics
-from controller.wanted import references
+from controller.selection import check as check_query
+from controller.stores.collection_changes import added_columns, check_new, check_topics
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.library_module import MAX_SOURCE_BYTES
 from pipeline_runtime.problems import BadPipeline
-from schemas.errors import BadInput, NotFound
+from schemas.collections import CollectionSpec
+from schemas.errors import BadInput, Conflict, NotFound
 from schemas.fleet import (
     CollectionDocument,
     DeploymentDocument,
@@ -22,12 +24,13 @@ from schemas.fleet import (
     ModelDocument,
     PipelineDocument,
 )
-from schemas.names import File, model_ref
+from schemas.names import File, ModelRef, model_ref
 from schemas.pipelines import PipelineSpec
 from schemas.views import FieldError
 from transport.blob_store import BlobDirectory
 
-_LIBRARY_BYTES = 4 * 1024 * 1024
+Fault = tuple[str, str]
+"""Where in its document, and what."""
 
 
 class BadFleet(BadInput):
@@ -41,43 +44,53 @@ class BadFleet(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The names that there are already."""
+    """What there is already."""
 
     edges: frozenset[str]
-    collections: frozenset[str]
+    collections: tuple[CollectionSpec, ...]
     models: frozenset[str]
     libraries: frozenset[str]
     pipelines: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
 class FleetCheck:
-    """One check of one fleet."""
+    """One check of one fleet. Blocks: it reads libraries and tries queries."""
 
-    fleet: Fleet
-    known: Known
-    blobs: BlobDirectory
+    def __init__(self, fleet: Fleet, known: Known, blobs: BlobDirectory) -> None:
+        self._documents, self._known, self._blobs = fleet.documents, known, blobs
+        trained = {document.model for document in fleet.documents if isinstance(document, JobDocument)}
+        self._models = known.models | self._named("Model") | trained
+        self._libraries = known.libraries | self._named("Library")
+        self._pipelines = known.pipelines | self._named("Pipeline")
+        self._collections = {spec.name: spec for spec in known.collections}  # and those that pass, as they will be
 
     def run(self) -> None:
         """Check every document. Raises BadFleet with all that is wrong."""
-        errors = tuple(
-            FieldError(where=f"documents[{index}]{f'.{where}' if where else ''}", message=f"{document.name}: {message}")
-            for index, document in enumerate(self.fleet.documents)
-            for where, message in (*self._twice(index), *self._check(document))
-        )
-        if errors:
-            raise BadFleet(errors)
+        found = [*self._repeated(), *self._of_kind(collections=True), *self._of_kind(collections=False)]
+        if found:
+            errors = (_error(index, self._documents[index], fault) for index, fault in sorted(found, key=itemgetter(0)))
+            raise BadFleet(tuple(errors))
 
-    def _twice(self, index: int) -> Iterator[tuple[str, str]]:
-        document = self.fleet.documents[index]
-        for other in self.fleet.documents[:index]:
-            if (other.kind, other.name) == (document.kind, document.name):
-                yield "name", f"there are two documents of kind {document.kind} with this name"
+    def _named(self, kind: str) -> frozenset[str]:
+        return frozenset(document.name for document in self._documents if document.kind == kind)
 
-    def _check(self, document: FleetDocument) -> Iterator[tuple[str, str]]:
+    def _repeated(self) -> Iterator[tuple[int, Fault]]:
+        seen: set[tuple[str, str]] = set()
+        for index, document in enumerate(self._documents):
+            if (document.kind, document.name) in seen:
+                yield index, ("name", f"there are two documents of kind {document.kind} with this name")
+            seen.add((document.kind, document.name))
+
+    def _of_kind(self, *, collections: bool) -> Iterator[tuple[int, Fault]]:
+        """Collections go first: queries are tried on them as they will be."""
+        for index, document in enumerate(self._documents):
+            if isinstance(document, CollectionDocument) is collections:
+                yield from ((index, fault) for fault in self._check(document))
+
+    def _check(self, document: FleetDocument) -> Iterator[Fault]:
         match document:
             case CollectionDocument():
-                yield from _problem("topics", check_topics, document)
+                yield from self._check_collection(document)
             case JobDocument():
                 yield from self._check_job(document)
             case LibraryDocument():
@@ -89,12 +102,21 @@ class FleetCheck:
             case ModelDocument(file=file) if file is not None:
                 yield from self._check_file("file", file)
 
-    def _check_job(self, job: JobDocument) -> Iterator[tuple[str, str]]:
-        if job.edge not in self.known.edges:
-            yield "edge", f"there is no edge {job.edge!r}; `tidemill edge add {job.edge}` enrols it"
-        collections = self._names("Collection", self.known.collections)
+    def _check_collection(self, document: CollectionDocument) -> Iterator[Fault]:
+        before = self._collections.get(document.name)
+        faults = list(_problem("topics", check_topics, document))
+        if before is None:
+            faults += _problem("name", lambda: check_new(document, others=self._collections))
+        else:
+            faults += _problem("columns", added_columns, before, document)
+        if not faults:
+            self._collections[document.name] = document
+        yield from faults
+
+    def _check_job(self, job: JobDocument) -> Iterator[Fault]:
+        yield from self._check_edge("edge", job.edge)
         for index, query in enumerate(job.queries):
-            yield from _problem(f"queries[{index}].query", check_job_query, query, collections)
+            yield from _problem(f"queries[{index}].query", check_query, query, self._collections.values())
         if job.schedule is not None:
             yield from _problem("schedule", check_schedule, job.schedule)
         files = [(f"scripts[{index}]", ref) for index, ref in enumerate(job.scripts)]
@@ -102,72 +124,68 @@ class FleetCheck:
         files += [("requirements", job.requirements)] if job.requirements else []
         for where, ref in files:
             yield from self._check_file(where, ref)
-        if job.base_model and model_ref(job.base_model)[0] not in self._names("Model", self.known.models) | {job.model}:
-            yield "base_model", f"there is no model {job.base_model!r}"
+        if job.base_model:
+            yield from self._check_model("base_model", job.base_model)
 
-    def _check_library(self, library: LibraryDocument) -> Iterator[tuple[str, str]]:
+    def _check_library(self, library: LibraryDocument) -> Iterator[Fault]:
         faults = list(self._check_file("file", library.file))
         yield from faults
-        if faults or library.file.blob is None:
-            return
-        source = self.blobs.read_bytes(library.file.blob.digest, _LIBRARY_BYTES)
-        try:
-            module = ast.parse(source, filename=library.file.path)
-        except (SyntaxError, ValueError) as error:
-            line = f" line {error.lineno}:" if isinstance(error, SyntaxError) else ""
-            yield "file", f"{library.file.path}:{line} is no Python: {error}"
-            return
-        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-        if not any(isinstance(node, functions) and node.name == "exec" for node in module.body):
-            yield "file", f"{library.file.path} has no function `exec(input)`"
+        if not faults and library.file.blob is not None:
+            with self._blobs.path(library.file.blob.digest).open("rb") as file:
+                source = file.read(MAX_SOURCE_BYTES + 1)
+            yield from _problem("file", check_library, source, library.file.path)
 
-    def _check_pipeline(self, pipeline: PipelineDocument) -> Iterator[tuple[str, str]]:
+    def _check_pipeline(self, pipeline: PipelineDocument) -> Iterator[Fault]:
         spec = PipelineSpec.model_validate(pipeline.model_dump(exclude={"kind"}))
         try:
             compile_graph(spec, builtin_types())
         except BadPipeline as error:
             yield from ((problem.where, problem.message) for problem in error.problems)
             return
-        models = self._names("Model", self.known.models) | self._trained()
-        libraries = self._names("Library", self.known.libraries)
-        for kind, ref in references(spec):
-            if kind == "model" and model_ref(ref)[0] not in models:
-                yield "nodes", f"there is no model {ref!r}, and no job makes one"
-            if kind == "library" and ref not in libraries:
-                yield "nodes", f"there is no library {ref!r}"
+        for index, node in enumerate(spec.nodes):
+            if node.type == "model":
+                yield from self._check_model(f"nodes[{index}].model", str(node.params["model"]))
+            if node.type == "library" and node.params["library"] not in self._libraries:
+                yield f"nodes[{index}].library", f"there is no library {node.params['library']!r}"
 
-    def _check_deployment(self, deployment: DeploymentDocument) -> Iterator[tuple[str, str]]:
+    def _check_deployment(self, deployment: DeploymentDocument) -> Iterator[Fault]:
         for index, edge in enumerate(deployment.edges):
-            if edge not in self.known.edges:
-                yield f"edges[{index}]", f"there is no edge {edge!r}; `tidemill edge add {edge}` enrols it"
-        if deployment.pipeline and deployment.pipeline not in self._names("Pipeline", self.known.pipelines):
+            yield from self._check_edge(f"edges[{index}]", edge)
+        if deployment.pipeline and deployment.pipeline not in self._pipelines:
             yield "pipeline", f"there is no pipeline {deployment.pipeline!r}"
-        models = self._names("Model", self.known.models) | self._trained()
-        if deployment.model and model_ref(deployment.model)[0] not in models:
-            yield "model", f"there is no model {deployment.model!r}"
+        if deployment.model:
+            yield from self._check_model("model", deployment.model)
 
-    def _check_file(self, where: str, ref: File) -> Iterator[tuple[str, str]]:
+    def _check_edge(self, where: str, edge: str) -> Iterator[Fault]:
+        if edge not in self._known.edges:
+            yield where, f"there is no edge {edge!r}; `tidemill edge add {edge}` enrols it"
+
+    def _check_model(self, where: str, ref: ModelRef) -> Iterator[Fault]:
+        if model_ref(ref)[0] not in self._models:
+            yield where, f"there is no model {ref!r}, and no job makes one"
+
+    def _check_file(self, where: str, ref: File) -> Iterator[Fault]:
         if ref.blob is None:
             yield where, f"{ref.path} was named but not uploaded"
             return
         try:
-            size = self.blobs.size(ref.blob.digest)
+            size = self._blobs.size(ref.blob.digest)
         except NotFound:
             yield where, f"{ref.path}: the controller holds no {ref.blob.digest}; upload it first"
             return
         if size != ref.blob.size_bytes:
             yield where, f"{ref.path} has {size} bytes, not {ref.blob.size_bytes}"
 
-    def _names(self, kind: str, known: frozenset[str]) -> frozenset[str]:
-        return known | {document.name for document in self.fleet.documents if document.kind == kind}
 
-    def _trained(self) -> frozenset[str]:
-        return frozenset(document.model for document in self.fleet.documents if isinstance(document, JobDocument))
+def _error(index: int, document: FleetDocument, fault: Fault) -> FieldError:
+    where, message = fault
+    place = f"documents[{index}]{f'.{where}' if where else ''}"
+    return FieldError(where=place, message=f"{document.name}: {message}")
 
 
-def _problem(where: str, check: Callable[..., object], *about: object) -> Iterator[tuple[str, str]]:
+def _problem(where: str, check: Callable[..., object], *about: object) -> Iterator[Fault]:
     """What a check complains about, and where."""
     try:
         check(*about)
-    except BadInput as error:
+    except (BadInput, Conflict) as error:
         yield where, str(error)
