@@ -8,7 +8,7 @@ from controller.stores.models import aliases, get_model, resolve, versions
 from controller.stores.runs import last_row, to_run
 from controller.stores.serving import get_pipeline
 from controller.stores.tables import EdgeRow, LibraryRow, RunRow
-from controller.wanted import chooses, references, wanted_on
+from controller.wanted import chooses, references, wanted_model, wanted_on
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineState, PipelineStatus
@@ -141,5 +141,8 @@ def _standing(session: Session, spec: DeploymentSpec, edge: EdgeRow) -> str:
         if status is None:
             return "not started yet"
         return "ready" if status.state is PipelineState.LISTENING else f"{status.state}: {status.reason}"
-    model = next((status for status in report.models if (spec.model or "").startswith(status.name)), None)
-    return f"{model.state}: {model.reason}".rstrip(": ") if model else "not fetched yet"
+    model = wanted_model(session, spec.model or "")
+    held = next(
+        (held for held in report.models if model and (held.name, held.version) == (model.name, model.version)), None
+    )
+    return f"{held.state}: {held.reason}".rstrip(": ") if held else "not fetched yet"
