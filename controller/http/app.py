@@ -1,9 +1,10 @@
 """The application: its routes, its errors, who may use it."""
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI, Security
 
 from controller.http import blobs, broker, collections, edges, fleet, health, jobs, models, runs, serving
-from controller.http.auth import require_token
+from controller.http.auth import TokenGate, bearer
+from controller.http.bodies import BodyLimit
 from controller.http.errors import add_error_handlers
 from controller.http.services import Services
 
@@ -12,10 +13,12 @@ def create_app(services: Services, version: str) -> FastAPI:
     """The API of one controller."""
     app = FastAPI(title="Tidemill", version=version, docs_url="/docs", redoc_url=None)
     app.state.services = services
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)])
+    api = APIRouter(prefix="/api/v1", dependencies=[Security(bearer)])
     for part in (blobs, broker, collections, edges, fleet, jobs, models, runs, serving):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
     add_error_handlers(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(TokenGate, database=services.database)  # the last one added is the first one passed
     return app

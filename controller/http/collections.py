@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from controller.http.bodies import upload
 from controller.http.services import Parts
 from controller.imports import import_rows
-from schemas.errors import TooLarge
 from schemas.views import CollectionView, ImportResult, Page, Reject
 
 router = APIRouter(tags=["collections"])
 
 Limit = Annotated[int, Query(ge=1, le=10_000)]
+Position = Annotated[int, Query(ge=0, le=2**63 - 1)]
 
 
 @router.get("/collections")
@@ -31,9 +32,7 @@ async def one_collection(name: str, parts: Parts) -> CollectionView:
 
 
 @router.get("/collections/{name}/rows")
-async def rows(
-    name: str, parts: Parts, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
-) -> Page[dict[str, Any]]:
+async def rows(name: str, parts: Parts, after: Position = 0, limit: Limit = 100) -> Page[dict[str, Any]]:
     """Rows behind a position, in the order in which they came."""
     found = await asyncio.to_thread(parts.collections.rows, name, after, limit)
     following = str(found[-1]["position"]) if len(found) == limit else None
@@ -50,13 +49,8 @@ async def rejects(name: str, parts: Parts, limit: Limit = 100) -> Page[Reject]:
 async def add_rows(name: str, request: Request, parts: Parts) -> ImportResult:
     """Import a JSON array, NDJSON or CSV, as the Content-Type says; all rows that fit, in one transaction."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    most = parts.settings.upload_mb * 1024 * 1024
     with tempfile.TemporaryFile(dir=parts.settings.data_dir) as file:
-        total = 0
-        async for piece in request.stream():
-            total += len(piece)
-            if total > most:
-                raise TooLarge(f"more than {most} bytes (the controller's setting upload_mb)")
+        async for piece in upload(request, parts.settings.upload_mb * 1024 * 1024):
             await asyncio.to_thread(file.write, piece)
         file.seek(0)
         return await asyncio.to_thread(import_rows, parts.collections, name, file, kind)

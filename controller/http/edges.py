@@ -1,18 +1,18 @@
 """Edges: enrolled, and what is known of them."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from controller.http.services import Parts
 from controller.stores.edges import get_edge, list_edges
 from controller.views import edge_view
+from schemas.jobs import Written
 from schemas.names import EdgeName
 from schemas.views import EdgeView, EnrolledEdge, Page
 
 router = APIRouter(tags=["edges"])
 
 
-class NewEdge(BaseModel):
+class NewEdge(Written):
     """An edge to enrol."""
 
     name: EdgeName

@@ -1,11 +1,15 @@
 """Which HTTP status an error is; every error is answered as RFC 9457 problem+json."""
 
+import errno
 import logging
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from controller.http.mistakes import field_errors
 from schemas.errors import (
     BadInput,
     BadPayload,
@@ -16,7 +20,7 @@ from schemas.errors import (
     Unauthorized,
     Unreachable,
 )
-from schemas.views import FieldError, Problem
+from schemas.views import Problem
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,14 @@ _STATUS: dict[type[TidemillError], tuple[int, str]] = {
     Unauthorized: (401, "Unauthorized"),
     Unreachable: (503, "Not reachable now"),
 }
+_DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+
+
+class BodyTooLarge(HTTPException):
+    """A request with more bytes than are taken; FastAPI lets no other error out of the reading of a body."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(_STATUS[TooLarge][0], f"more than {most_bytes} bytes, which is the most that is taken here")
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -36,7 +48,18 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(TidemillError, _tidemill)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OSError, _disk)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _internal)
+
+
+def problem_of(error: TidemillError) -> Response:
+    """The answer that an error of our own is."""
+    known = (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    status, title = next(known, (500, "Internal error"))
+    errors = getattr(error, "errors", ())
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return _answer(Problem(title=title, status=status, detail=str(error), code=error.code, errors=errors), headers)
 
 
 def _answer(problem: Problem, headers: dict[str, str] | None = None) -> Response:
@@ -44,39 +67,35 @@ def _answer(problem: Problem, headers: dict[str, str] | None = None) -> Response
     return Response(problem.model_dump_json(), problem.status, headers=headers, media_type=media)
 
 
-async def _tidemill(_: Request, error: Exception) -> Response:
-    known = (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-    status, title = next(known, (500, "Internal error"))
-    errors = getattr(error, "errors", ())
-    code = error.code if isinstance(error, TidemillError) else "internal"
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return _answer(Problem(title=title, status=status, detail=str(error), code=code, errors=errors), headers)
+async def _tidemill(request: Request, error: Exception) -> Response:
+    return problem_of(error) if isinstance(error, TidemillError) else await _internal(request, error)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
-    mistakes = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = tuple(FieldError(where=_place(mistake["loc"]), message=mistake["msg"]) for mistake in mistakes)
+    errors = field_errors(error) if isinstance(error, RequestValidationError) else ()
     detail = "; ".join(f"{mistake.where}: {mistake.message}" for mistake in errors)
     return _answer(Problem(title="Bad input", status=422, detail=detail, code=BadInput.code, errors=errors))
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
-    """``('body', 'documents', 2, 'Job', 'queries', 0)`` as ``documents[2].queries[0]``."""
-    kinds = {"Collection", "Model", "Job", "Library", "Pipeline", "Deployment"}
-    text = ""
-    for part in loc[1:] if loc and loc[0] in {"body", "query", "path"} else loc:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part not in kinds:
-            text += f".{part}" if text else part
-    return text or "body"
+async def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return await _internal(request, error)
+    status = error.status_code
+    code = {404: NotFound.code, 413: TooLarge.code}.get(status, BadInput.code)
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=str(error.detail), code=code)
+    return _answer(problem, dict(error.headers or {}))
 
 
-async def _http(_: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = str(error.detail) if isinstance(error, HTTPException) else ""
-    code = NotFound.code if status == 404 else BadInput.code
-    return _answer(Problem(title=detail or "Error", status=status, detail=detail, code=code))
+async def _disk(request: Request, error: Exception) -> Response:
+    if not isinstance(error, OSError) or error.errno not in _DISK_TROUBLE:
+        return await _internal(request, error)
+    log.error("disk in trouble", extra={"path": request.url.path, "reason": str(error)})
+    return problem_of(Unreachable(f"the controller's disk does not do it: {error.strerror}"))
+
+
+async def _gone(request: Request, _: Exception) -> Response:
+    log.info("request broken off by its sender", extra={"path": request.url.path})
+    return Response(status_code=400)  # which nobody reads
 
 
 async def _internal(request: Request, error: Exception) -> Response:

@@ -1,24 +1,31 @@
 """Models: versions, their files, and moving an alias."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, PositiveInt
+from pydantic import Field
 from sqlmodel import Session
 
 from controller.http.services import Parts
 from controller.stores.models import get_version, list_models, move_alias
 from controller.views import model_view
 from schemas.errors import NotFound
+from schemas.jobs import Written
 from schemas.names import Name
 from schemas.views import ModelView, Page
 
 router = APIRouter(tags=["models"])
 
 
-class AliasMove(BaseModel):
+MAX_VERSION = 999_999_999
+"""What people may write; it fits every database's integers."""
+
+
+class AliasMove(Written):
     """Where an alias goes, and why."""
 
-    version: PositiveInt
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
     reason: str = ""
 
 
@@ -36,7 +43,9 @@ async def one_model(name: str, parts: Parts) -> ModelView:
 
 
 @router.get("/models/{name}/versions/{version}/files/{path:path}")
-async def download(name: str, version: int, path: str, parts: Parts) -> FileResponse:
+async def download(
+    name: str, version: Annotated[int, Path(ge=1, le=MAX_VERSION)], path: str, parts: Parts
+) -> FileResponse:
     """One file of a version."""
     card, _ = await parts.database.call(lambda session: get_version(session, model=name, version=version))
     ref = card.files.get(path)

@@ -48,7 +48,7 @@ async def cancel(run_id: UUID, parts: Parts) -> RunView:
 async def logs(
     run_id: UUID,
     parts: Parts,
-    from_line: Annotated[int, Query(ge=0)] = 0,
+    from_line: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     wait_s: Annotated[float, Query(ge=0, le=30)] = 0,
 ) -> LogPage:

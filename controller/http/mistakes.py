@@ -1,0 +1,52 @@
+"""Says what is wrong with a request and where, in the words of who wrote it rather than in pydantic's."""
+
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+
+from schemas.views import FieldError
+
+
+def field_errors(error: RequestValidationError) -> tuple[FieldError, ...]:
+    """Each mistake with its place, such as ``documents[2].queries[0].query``."""
+    unread = isinstance(error.body, bytes)
+    return tuple(
+        FieldError(where=_place(mistake["loc"]), message=_message(mistake, unread=unread)) for mistake in error.errors()
+    )
+
+
+def _message(mistake: dict[str, Any], *, unread: bool) -> str:
+    """One mistake.
+
+    Args:
+        mistake: as pydantic tells it.
+        unread: the body was not looked at, since nothing said that it is JSON.
+    """
+    if unread and mistake["loc"] == ("body",):
+        return "should be JSON, sent with `Content-Type: application/json`"
+    match mistake["type"]:
+        case "json_invalid":
+            return f"not JSON: {mistake['ctx']['error']} (character {mistake['loc'][-1]})"
+        case "extra_forbidden":
+            return "no such key"
+        case "missing":
+            return "is needed"
+        case "union_tag_not_found":
+            return "has no kind"
+        case _:
+            return str(mistake["msg"]).removeprefix("Value error, ")
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    parts = list(loc[1:] if loc and loc[0] in {"body", "query", "path"} else loc)
+    if len(loc) == 2 and loc[0] == "body" and isinstance(loc[1], int):
+        return "body"  # the place in a text that is no JSON is in the message
+    if len(parts) > 2 and parts[0] == "documents":
+        del parts[2]  # the kind, which tells pydantic's candidates apart and stands nowhere in the document
+    text = ""
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif not part.startswith("function-") and part != "[key]":
+            text += f".{part}" if text else part
+    return text or "body"
