@@ -74,14 +74,17 @@ async def run(settings: ControllerSettings) -> None:
         broker = await _open_broker(stack, settings)
         session_id = uuid4().hex
         will = CONTROLLER_PRESENCE.pattern, ControllerPresence(online=False, session_id=session_id).to_wire()
-        link = await stack.enter_async_context(connect(broker.address, "tidemill-controller", will=will))
-        blob_link = await stack.enter_async_context(connect(broker.address, "tidemill-controller-blobs"))
+        link = await stack.enter_async_context(connect(broker.address, "tidemill-controller", will=will, wait=False))
+        blob_link = await stack.enter_async_context(connect(broker.address, "tidemill-controller-blobs", wait=False))
         controller = Controller(settings, storage, broker, link, blob_link, session_id)
         await controller.say_where(listener)
         async with asyncio.TaskGroup() as tasks:  # one crash ends all; systemd starts us again
+            # HTTP does not wait for the broker: who asks why nothing happens is told so by /readyz.
+            tasks.create_task(serve_http(controller.http, listener), name="http")
+            await link.ready()
+            await blob_link.ready()
             for name, serve in controller.loops().items():
                 tasks.create_task(serve, name=name)
-            tasks.create_task(serve_http(controller.http, listener), name="http")
 
 
 class Controller:
@@ -186,6 +189,6 @@ async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> B
         for_edges = settings.broker.model_copy(update={"url": settings.edge_broker_url or settings.broker.url})
         for_devices = BrokerView(kind="external", url=for_edges.url)
         return BrokerAccess(settings.broker, for_edges, for_devices)
-    folder, port = settings.data_dir / "broker", settings.embedded_broker_port
-    started = await stack.enter_async_context(embedded_broker(folder, port))
+    folder, kind, port = settings.data_dir / "broker", settings.embedded_broker, settings.embedded_broker_port
+    started = await stack.enter_async_context(embedded_broker(folder, kind, port))
     return BrokerAccess(started.address, started.address, started.for_devices, accounts=started.accounts, embedded=True)

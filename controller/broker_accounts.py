@@ -7,11 +7,15 @@ import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from controller.private_files import write_private
 from schemas.topics import CONTROLLER_PRESENCE, ROOT
 from transport.mqtt import Link
 
 CONTROLLER_USER = "tidemill-controller"
 DEVICE_USER = "device"
+OWN_USERS = frozenset({CONTROLLER_USER, DEVICE_USER})
+"""No edge may be called so: it would take the account over."""
+
 _ITERATIONS = 20_000  # PBKDF2 rounds; passwords have 192 random bits, so few would do
 
 
@@ -24,7 +28,7 @@ class BrokerAccounts:
         self.password_file, self.acl_file = folder / "passwords", folder / "acl"
         self._topics: frozenset[str] = frozenset()
         if not self.password_file.exists():
-            _write(self.password_file, "")
+            write_private(self.password_file, "")
 
     def add(self, username: str) -> str:
         """Make an account, or give it a new password; returns the password, which is kept as a hash only."""
@@ -35,7 +39,7 @@ class BrokerAccounts:
     def set_password(self, username: str, password: str) -> None:
         """Make an account with a password of one's own choosing."""
         others = [line for line in self._lines() if not line.startswith(f"{username}:")]
-        _write(self.password_file, "\n".join([*others, f"{username}:{password_hash(password)}", ""]))
+        write_private(self.password_file, "\n".join([*others, f"{username}:{password_hash(password)}", ""]))
         self._write_acl()
         self.on_change()
 
@@ -53,7 +57,7 @@ class BrokerAccounts:
         topics = "\n".join(f"topic readwrite {topic}" for topic in sorted(self._topics))
         users = [line.partition(":")[0] for line in self._lines()]
         shared = "\n\n".join(f"user {user}\n{topics}" for user in users if user != CONTROLLER_USER)
-        _write(
+        write_private(
             self.acl_file,
             f"user {CONTROLLER_USER}\ntopic readwrite #\n\n{shared}\n\n"
             f"pattern readwrite {ROOT}/edges/%u/#\npattern read {CONTROLLER_PRESENCE.pattern}\n",
@@ -78,10 +82,3 @@ def password_hash(password: str) -> str:
     salt = os.urandom(12)
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
     return f"$7${_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.touch(mode=0o600)
-    part.write_text(text)
-    part.replace(path)

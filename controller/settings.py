@@ -1,7 +1,7 @@
 """What a controller is told by its configuration: environment over file over defaults."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic_settings import SettingsConfigDict
@@ -27,6 +27,7 @@ class ControllerSettings(FileSettings):
     http_port: NonNegativeInt = 8420  # 0: any free one
     broker: BrokerAddress | None = None  # None: start one of our own on loopback, see embedded_broker.py
     edge_broker_url: str | None = None  # as edges reach the broker, if that differs from broker.url
+    embedded_broker: Literal["auto", "mosquitto", "nats"] = "auto"  # auto: Mosquitto if it is installed, else NATS
     embedded_broker_port: NonNegativeInt = 1883  # 0: any free one, kept from then on
     control_url: str | None = None  # default: SQLite in data_dir
     collections_url: str | None = None  # default: another SQLite in data_dir
