@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from controller.broker_access import BrokerAccess
-from controller.broker_accounts import settled
+from controller.broker_accounts import OWN_USERS, settled
 from controller.stores.database import Database
 from controller.stores.edges import add_edge
 from controller.stores.tables import EdgeRow
+from schemas.errors import Conflict
 from transport.mqtt import Link
 from transport.signing import SigningKey
 
@@ -33,8 +34,10 @@ class Enrolment:
         """Enrol an edge: its row, and its agent's configuration as TOML.
 
         Raises:
-            Conflict: there is an edge of that name.
+            Conflict: there is an edge of that name, or an account of the broker's.
         """
+        if name in OWN_USERS:
+            raise Conflict(f"{name!r} is an account that the broker has for others; choose another name")
         row = await self._database.call(lambda session: add_edge(session, name=name, labels=labels, now=self._clock()))
         username, password = await asyncio.to_thread(self._credentials, name)
         if self._broker.accounts is not None:
@@ -44,10 +47,9 @@ class Enrolment:
     def _credentials(self, name: str) -> tuple[str, str]:
         if self._broker.accounts is not None:
             return name, self._broker.accounts.add(name)
-        if (
-            self._broker.embedded and self._broker.for_edges.credentials is not None
-        ):  # a broker with one account for all
-            return self._broker.for_edges.credentials
+        shared = self._broker.for_edges.credentials
+        if self._broker.embedded and shared is not None:
+            return shared
         return name, secrets.token_urlsafe(24)
 
     def _config(self, name: str, username: str, password: str) -> str:
