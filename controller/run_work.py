@@ -94,18 +94,26 @@ def wanted_files(exited: Exited) -> list[BlobRef]:
 
 def may_start(session: Session, run: Run) -> Event:
     """Whether the run's edge is there and has room: ``Dispatched``, or ``Waits`` with the reason."""
+    reason = _obstacle(session, run)
+    if not reason:
+        return Dispatched()
+    return Waits(f"{reason}; attempt {run.attempt} was lost" if run.attempt else reason)
+
+
+def _obstacle(session: Session, run: Run) -> str:
+    """What keeps a run from its edge; empty if nothing does."""
     try:
         edge = get_edge(session, name=run.edge)
     except NotFound as error:
-        return Waits(str(error))
+        return str(error)
     if not edge.online:
         since = f" since {edge.since:%Y-%m-%d %H:%M:%S} UTC" if edge.since else ": it was never seen"
-        return Waits(f"{run.edge} is offline{since}")
+        return f"{run.edge} is offline{since}"
     report = report_of(edge)
     if report is None:
-        return Waits(f"{run.edge} has not reported yet")
+        return f"{run.edge} has not reported yet"
     busy = [other for other in live_runs(session, edge=run.edge) if other.state in _OCCUPYING]
     if len(busy) >= report.capabilities.max_tasks:
         jobs = ", ".join(sorted({other.job.name for other in busy}))
-        return Waits(f"{run.edge} is busy with {len(busy)} of {report.capabilities.max_tasks} tasks: {jobs}")
-    return Dispatched()
+        return f"{run.edge} is busy with {len(busy)} of {report.capabilities.max_tasks} tasks: {jobs}"
+    return ""

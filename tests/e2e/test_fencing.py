@@ -1,0 +1,70 @@
+"""Attempts and generations: what is given up counts for nothing, and what is restored from a backup goes on."""
+
+import shutil
+from pathlib import Path
+
+from schemas.runs import RunState
+from tests.e2e.world import READINGS, World, job, until
+
+
+async def test_a_lost_edge_gets_a_new_attempt_and_one_version_comes_of_it(world: World, tmp_path: Path) -> None:
+    """An edge that was silent too long starts anew when it is back; the earlier attempt is ended, not registered."""
+    edge = await world.add_edge()
+    started, go_on = tmp_path / "started", tmp_path / "go on"
+    waiting = job(params={"started": str(started), "until": str(go_on)}, lost_after_s="2s")
+    await world.apply(READINGS, waiting)
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await until(lambda: started.exists() or None, "the first attempt to train")
+    (first,) = world.scripts()
+    edge.kill()
+    waits = await world.until_state(run_id, RunState.QUEUED)
+    assert waits.attempt == 1
+    edge.start()
+    await until(lambda: first not in world.scripts() or None, "the first attempt to be ended")
+    go_on.touch()
+    run = await world.until_state(run_id, RunState.SUCCEEDED)
+    assert (run.attempt, world.versions()) == (2, [1])
+
+
+async def test_the_last_attempt_lost_ends_the_run_and_its_rows_stay_new(world: World, tmp_path: Path) -> None:
+    """With no attempt left the run is LOST with its reason, and the next run trains on the same rows."""
+    edge = await world.add_edge()
+    started = tmp_path / "started"
+    params: dict[str, object] = {"started": str(started), "until": str(tmp_path / "never")}
+    await world.apply(READINGS, job(params=params, lost_after_s="2s", max_attempts=1))
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await until(lambda: started.exists() or None, "the attempt to train")
+    edge.kill()
+    run = await world.until_ended(run_id)
+    assert run.state is RunState.LOST
+    assert "silent" in run.reason
+    await world.apply(job())
+    edge.start()
+    await world.until_state(await world.run_job(), RunState.SUCCEEDED)
+    assert world.trained_on(1) == list(range(5))
+
+
+async def test_a_controller_restored_from_a_backup_is_still_obeyed(world: World) -> None:
+    """Generations go on beyond what the edge has seen, though the restored database knows earlier ones only."""
+    await world.add_edge()
+    await world.apply(READINGS, job())
+    await world.publish(range(5))
+    await world.until_state(await world.run_job(), RunState.SUCCEEDED)
+    data, backup = world.folder / "tidemill-data", world.folder / "backup"
+    world.controller.kill()
+    shutil.copytree(data, backup)
+    world.controller.start()
+    await world.until_ready()
+    for first in (5, 10):
+        await world.publish(range(first, first + 5))
+        await world.until_state(await world.run_job(), RunState.SUCCEEDED)
+    world.controller.kill()
+    shutil.rmtree(data)
+    backup.rename(data)
+    world.controller.start()
+    await world.until_ready()
+    await world.publish(range(100, 105))
+    run = await world.until_state(await world.run_job(), RunState.SUCCEEDED)
+    assert (run.version, world.trained_on(2)) == (2, list(range(100, 105)))

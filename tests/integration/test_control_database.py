@@ -1,0 +1,117 @@
+"""The control database: its migrations, its transactions, its compare-and-set."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlmodel import Session, SQLModel, create_engine
+
+from controller.run_machine import advance
+from controller.run_steps import CancelAsked, Waits
+from controller.stores.database import Database, open_database
+from controller.stores.jobs import fire_due, get_job, next_due, save_job
+from controller.stores.runs import live_runs, load_run, queue_run, save_step
+from controller.ticks import due_after
+from schemas.errors import Conflict
+from schemas.jobs import JobSpec
+
+NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
+
+
+def job(**changes: object) -> JobSpec:
+    """A job that is due every minute."""
+    written = {
+        "name": "retrain",
+        "model": "iris",
+        "edge": "press-1",
+        "scripts": ["train.py"],
+        "schedule": {"every": "1m"},
+    }
+    return JobSpec.model_validate(written | changes)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty control database."""
+    opened = open_database(f"sqlite:///{tmp_path / 'control.db'}")
+    yield opened
+    opened.close()
+
+
+def test_migrations_make_the_tables_that_the_code_expects(tmp_path: Path) -> None:
+    """After all migrations nothing differs from the tables as they are declared."""
+    url = f"sqlite:///{tmp_path / 'control.db'}"
+    open_database(url).close()
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_a_tick_is_recorded_once(database: Database) -> None:
+    """The same job and time give one run, however often it is tried."""
+    with database.transaction() as session:
+        assert queue_run(session, job=job(), trigger="schedule", scheduled_at=NOW, now=NOW) is not None
+        assert queue_run(session, job=job(), trigger="schedule", scheduled_at=NOW, now=NOW) is None
+
+
+def test_a_tick_that_is_not_committed_never_was(database: Database) -> None:
+    """Run and cursor are one transaction: a crash between them leaves neither, and the tick is not lost."""
+    with database.transaction() as session:
+        save_job(session, spec=job(), now=NOW, next_fire=due_after)
+    later = NOW + timedelta(seconds=61)
+
+    def fire_and_die() -> None:
+        with database.transaction() as session:
+            assert len(fire_due(session, now=later, next_fire=due_after)) == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fire_and_die()
+    with database.transaction() as session:
+        assert live_runs(session) == []
+        assert next_due(session) == NOW + timedelta(minutes=1)
+        assert len(fire_due(session, now=later, next_fire=due_after)) == 1
+        assert fire_due(session, now=later, next_fire=due_after) == []
+
+
+def test_ticks_missed_while_away_are_one_run(database: Database) -> None:
+    """A controller that was down for an hour trains once, and then goes on with its schedule."""
+    with database.transaction() as session:
+        save_job(session, spec=job(), now=NOW, next_fire=due_after)
+    with database.transaction() as session:
+        (run,) = fire_due(session, now=NOW + timedelta(hours=1, seconds=30), next_fire=due_after)
+        assert run.scheduled_at == NOW + timedelta(minutes=1)
+        assert next_due(session) == NOW + timedelta(hours=1, minutes=1)
+
+
+def test_editing_a_job_does_not_move_its_schedule(database: Database) -> None:
+    """Only a changed schedule starts anew; and no edit fires the job."""
+
+    def due(session: Session, spec: JobSpec, at: datetime) -> datetime | None:
+        save_job(session, spec=spec, now=at, next_fire=due_after)
+        return get_job(session, name="retrain")[0].next_fire_at
+
+    with database.transaction() as session:
+        half = NOW + timedelta(seconds=30)
+        assert due(session, job(), NOW) == NOW + timedelta(minutes=1)
+        assert due(session, job(min_rows=7), half) == NOW + timedelta(minutes=1)
+        assert due(session, job(schedule={"every": "2m"}), half) == half + timedelta(minutes=2)
+        assert due(session, job(schedule={"every": "2m"}, paused=True), half) is None
+        assert due(session, job(schedule={"every": "2m"}), half + timedelta(seconds=1)) == half + timedelta(minutes=2)
+        assert live_runs(session) == []
+
+
+def test_two_steps_cannot_follow_the_same_one(database: Database) -> None:
+    """A run that moved meanwhile is not overwritten: the second writer is told."""
+    with database.transaction() as session:
+        row = queue_run(session, job=job(), trigger="manual", scheduled_at=NOW, now=NOW)
+        assert row is not None
+        before = load_run(session, run_id=row.id)
+        save_step(session, before=before, after=advance(before, Waits("busy"), NOW))
+        with pytest.raises(Conflict):
+            save_step(session, before=before, after=advance(before, CancelAsked("no"), NOW))
