@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from controller.fleet_changes import FleetChanges
-from controller.fleet_check import FleetCheck, Known
+from controller.fleet_check import BadFleet, FleetCheck, Known
 from controller.registry import Registry
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
@@ -13,9 +13,10 @@ from controller.stores.edges import list_edges
 from controller.stores.models import list_models
 from controller.stores.serving import list_libraries, list_pipelines
 from schemas.collections import CollectionSpec
+from schemas.errors import BadInput
 from schemas.fleet import AppliedChange, CollectionDocument, Fleet, ModelDocument
 from schemas.models import Signature
-from schemas.views import Applied
+from schemas.views import Applied, FieldError
 from transport.blob_store import BlobDirectory
 
 
@@ -41,7 +42,6 @@ class FleetDesk:
 
         Raises:
             BadFleet: something is wrong, and nothing was changed.
-            BadInput: a model's file cannot be served, and nothing was changed.
             Conflict: a collection's columns do not fit what it holds, and nothing was changed.
         """
         async with self._one_at_a_time:
@@ -64,13 +64,19 @@ class FleetDesk:
         FleetCheck(fleet, known, self._blobs).run()
 
     async def _check_models(self, fleet: Fleet) -> dict[str, Signature]:
-        """The signature of every model file."""
-        files = {
-            document.name: document.file.blob
-            for document in fleet.documents
-            if isinstance(document, ModelDocument) and document.file is not None and document.file.blob is not None
-        }
-        return {name: await self._registry.check_file(blob) for name, blob in files.items()}
+        """The signature of every model file. Raises BadFleet when one cannot be served."""
+        signatures: dict[str, Signature] = {}
+        errors: list[FieldError] = []
+        for index, document in enumerate(fleet.documents):
+            if isinstance(document, ModelDocument) and document.file is not None and document.file.blob is not None:
+                try:
+                    signatures[document.name] = await self._registry.check_file(document.file.blob)
+                except BadInput as error:
+                    message = f"{document.name}: {document.file.path}: {error}"
+                    errors.append(FieldError(where=f"documents[{index}].file", message=message))
+        if errors:
+            raise BadFleet(tuple(errors))
+        return signatures
 
     def _change(self, fleet: Fleet, signatures: dict[str, Signature], *, dry_run: bool) -> tuple[AppliedChange, ...]:
         """Collections first, in their own database: were the rest to fail, applying again finds them as they are."""
@@ -82,7 +88,11 @@ class FleetDesk:
         declared = {change.name: change for change in self._collections.declare_all(specs, dry_run=dry_run)}
         with self._database.transaction() as session:
             changes = FleetChanges(session, self._registry, signatures, declared, self._clock())
-            made = tuple(changes.make(document) for document in fleet.documents)
+            # Models first: a job brings the model that it names, which then would no longer be new.
+            order = sorted(
+                range(len(fleet.documents)), key=lambda at: not isinstance(fleet.documents[at], ModelDocument)
+            )
+            made = {at: changes.make(fleet.documents[at]) for at in order}
             if dry_run:
                 session.rollback()
-        return made
+        return tuple(made[at] for at in sorted(made))
