@@ -53,16 +53,17 @@ class Site:
 
 
 @contextmanager
-def controller(home: Path, *, port: int = 0, token: str = "") -> Iterator[Site]:
+def controller(home: Path, *, port: int = 0, token: str = "", more: str = "") -> Iterator[Site]:
     """A controller with a broker of its own, for the length of the block.
 
     Args:
         home: the folder that it and the command run in.
         port: of HTTP; 0 takes any free one.
         token: of an earlier controller in the same folder; a new one tells its own.
+        more: lines of its configuration.
     """
     settings = f'data_dir = "controller-data"\nhttp_port = {port}\nembedded_broker_port = 0\n'
-    (home / "controller.toml").write_text(settings)
+    (home / "controller.toml").write_text(settings + more)
     with _daemon(home, "controller", "--config", "controller.toml") as process:
         assert process.stdout is not None
         url = process.stdout.readline().split(": ", 1)[1].strip()
