@@ -65,10 +65,18 @@ class Asker:
         self._open: dict[int, _Asked] = {}
         self.counts = MessageCounts()
         self._heard = asyncio.Event()
+        self._begun, self._over = asyncio.Event(), False
+
+    def begin(self) -> None:
+        """Let ``ask`` ask from now on."""
+        self._begun.set()
 
     async def ask(self) -> None:
-        """Ask at a steady pace, until cancelled."""
+        """Ask at a steady pace from ``begin`` on, until ``settle``."""
+        await self._begun.wait()
         for number, flower in zip(count(1), flowers(seed=2), strict=False):
+            if self._over:
+                return
             question: Flower = {"id": number, **{name: flower[name] for name in FEATURES}}
             self._open[number] = _Asked(question, str(flower["species"]))
             self.counts.sent += 1
@@ -102,7 +110,8 @@ class Asker:
             await self._heard.wait()
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait for the answers to what is still open; what has none then is lost."""
+        """Ask no more, and wait for the answers to what is still open; what has none then is lost."""
+        self._over = True
         try:
             async with asyncio.timeout(timeout_s):
                 while self._open:

@@ -31,6 +31,7 @@ class Screen:
 
     def __init__(self) -> None:
         self._steps: list[tuple[str, list[str]]] = []
+        self._status = ""
         self._log: deque[str] = deque(maxlen=8)
         self._answers: deque[tuple[object, str, str, int]] = deque(maxlen=8)
         self._versions: tuple[ModelVersion, ...] = ()
@@ -45,6 +46,10 @@ class Screen:
     def note(self, text: str) -> None:
         """A line below the present step."""
         self._steps[-1][1].append(text)
+
+    def status(self, text: str) -> None:
+        """One line below the steps, which changes."""
+        self._status = text
 
     def log(self, line: str) -> None:
         """A line of the training."""
@@ -80,6 +85,7 @@ class Screen:
             table.add_row(Text("✓", style="green") if done else self._spinner, Text(step, style="" if done else "bold"))
             for note in notes:
                 table.add_row("", Text(note, style="dim"))
+        table.add_row("", Text(self._status, style="cyan", no_wrap=True, overflow="ellipsis"))
         return table
 
     def _draw_versions(self) -> RenderableType:

@@ -15,6 +15,9 @@ class Show(Protocol):
     def note(self, text: str) -> None:
         """Something worth knowing about the present step."""
 
+    def status(self, text: str) -> None:
+        """What the run that is under way does now."""
+
     def log(self, line: str) -> None:
         """A line that the training printed."""
 
@@ -33,6 +36,7 @@ class PlainShow:
 
     def __init__(self) -> None:
         self._answers = 0
+        self._status = ""
 
     def begin(self, step: str) -> None:
         """Print the step."""
@@ -41,6 +45,12 @@ class PlainShow:
     def note(self, text: str) -> None:
         """Print the note below its step."""
         self._print(f"  {text}")
+
+    def status(self, text: str) -> None:
+        """Print it when it changes."""
+        if text != self._status:
+            self._status = text
+            self._print(f"  {text}")
 
     def log(self, line: str) -> None:
         """Print the line as the training's."""

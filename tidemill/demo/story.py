@@ -37,7 +37,6 @@ class Story:
     def __init__(self, client: Client, device: Device, asker: Asker, show: Show, fleet: Fleet, executor: str) -> None:
         self.client, self.device, self.asker = client, device, asker
         self._show, self._fleet, self._executor = show, fleet, executor
-        self._asking: asyncio.Task[None] | None = None
 
     async def tell(self) -> None:
         """From the first row to answers of the second version."""
@@ -52,7 +51,7 @@ class Story:
 
         self._show.begin("version 1 is deployed and answers")
         await self._until_serving(1)
-        self._asking = asyncio.create_task(self.asker.ask(), name="asker")
+        self.asker.begin()
         await self._answers(20)
 
         self._show.begin(f"{MORE_ROWS} more flowers come, and the next tick trains on the new ones alone")
@@ -73,12 +72,6 @@ class Story:
             await self._until_version(version)
             await self._until_serving(version)
             await self._answers(100)
-
-    async def end(self) -> None:
-        """Ask no more, and hear what is still to come."""
-        if self._asking is not None:
-            self._asking.cancel()
-        await self.asker.settle(10.0)
 
     async def outcome(self, broker: str, started: float) -> Outcome:
         """What came of it, for programs; ``started`` is on the monotonic clock."""

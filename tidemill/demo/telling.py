@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from schemas.broker import BrokerAddress
 from schemas.fleet import Fleet
-from schemas.runs import LIVE
+from schemas.runs import RunState
 from schemas.views import BrokerView
 from tidemill.client import Client
 from tidemill.demo import processes
@@ -22,6 +22,8 @@ from tidemill.demo.show import Show
 from tidemill.demo.story import EDGE, JOB, LOOK_S, Story, StoryFailed
 from tidemill.fleet_files import read_fleet
 from transport.mqtt import Link, connect
+
+ANSWERS_S = 10.0  # for the last ones; a question without an answer by then is lost
 
 
 async def tell(folder: Path, choice: Choice, show: Show, *, once: bool) -> Outcome:
@@ -48,16 +50,17 @@ async def _with_company(story: Story, link: Link, show: Show, *, once: bool) -> 
     answers = await link.subscribe(ANSWER_TOPIC)
     letters = await link.subscribe(DEAD_LETTER_TOPIC)
     company: list[Coroutine[None, None, None]] = [
+        story.asker.ask(),
         story.asker.hear(answers),
         story.asker.hear_failures(letters),
-        _follow_log(story.client, show),
+        _follow_runs(story.client, show),
     ]
     async with asyncio.TaskGroup() as tasks:
         beside = [tasks.create_task(work, name="beside the story") for work in company]
         await story.tell()
         if not once:
             await story.go_on()
-        await story.end()
+        await story.asker.settle(ANSWERS_S)
         for task in beside:
             task.cancel()
 
@@ -101,21 +104,22 @@ def _fleet(client: Client) -> Fleet:
     return read_fleet(file).fleet(client.upload)
 
 
-async def _follow_log(client: Client, show: Show) -> None:
-    """Show the log of whichever run trains."""
-    line = 0
-    run_id = None
+async def _follow_runs(client: Client, show: Show) -> None:
+    """Show what the newest run that was not skipped does, and its log."""
+    shown, line = None, 0
     while True:
-        live = [run for run in await asyncio.to_thread(client.runs, job=JOB, limit=3) if run.state in LIVE]
-        if live and live[0].id != run_id:
-            run_id, line = live[0].id, 0
-        if run_id is None:
+        runs = [
+            run for run in await asyncio.to_thread(client.runs, job=JOB, limit=5) if run.state is not RunState.SKIPPED
+        ]
+        if not runs:
             await asyncio.sleep(LOOK_S)
             continue
-        page = await asyncio.to_thread(client.logs, run_id, from_line=line, wait_s=1.0)
+        run = runs[0]
+        show.status(f"run {str(run.id)[:8]} is {run.state}: {run.reason}")
+        if run.id != shown:
+            shown, line = run.id, 0
+        page = await asyncio.to_thread(client.logs, run.id, from_line=line, wait_s=LOOK_S)
         for text in page.lines:
             show.log(text)
         line = page.next_line
-        if page.complete:
-            run_id = None
         await asyncio.sleep(LOOK_S)
