@@ -1,5 +1,6 @@
 """The collection store's tables: one for each collection, made from its declaration, and three of the store's own."""
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text
@@ -65,12 +66,18 @@ _TYPES: dict[ColumnType, TypeEngine[Any]] = {
 
 def rows_table(spec: CollectionSpec) -> Table:
     """The table that holds a collection's rows. Positions only grow and are never given twice."""
+    return _rows_table(spec.name, tuple(spec.columns.items()))
+
+
+@lru_cache(maxsize=256)
+def _rows_table(collection: str, columns: tuple[tuple[str, ColumnType], ...]) -> Table:
+    # The same object for the same columns: for each other one, SQLAlchemy would compile and keep its statements anew.
     return Table(
-        spec.name,
+        collection,
         MetaData(),
         Column("position", Integer, primary_key=True, autoincrement=True),
         Column("created", Text, nullable=False),
-        *(declared_column(name, column_type) for name, column_type in spec.columns.items()),
+        *(declared_column(name, column_type) for name, column_type in columns),
         sqlite_autoincrement=True,
     )
 
