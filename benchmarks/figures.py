@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+ENOUGH = 100  # values for a 99th percentile; so many are not listed one by one
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured a few times, and what it should be at most."""
+    """Something measured a few times, and what its median should be at most."""
 
     name: str
     values: tuple[float, ...]
@@ -21,36 +23,35 @@ class Figure:
     goal: float | None = None
 
     def as_row(self) -> dict[str, object]:
-        """For JSON: every value, not only what the table shows."""
-        median, most = round(statistics.median(self.values), 3), round(max(self.values), 3)
-        values = [round(value, 3) for value in self.values]
-        return {
+        """For JSON: what the table shows, and the values themselves where they are few."""
+        row: dict[str, object] = {
             "name": self.name,
             "unit": self.unit,
-            "median": median,
-            "max": most,
+            "n": len(self.values),
+            "median": round(statistics.median(self.values), 3),
+            "max": round(max(self.values), 3),
             "goal": self.goal,
-            "values": values,
         }
+        if len(self.values) < ENOUGH:
+            return row | {"values": [round(value, 3) for value in self.values]}
+        return row | {"p99": round(statistics.quantiles(self.values, n=100)[98], 3)}
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:
     """What every benchmark's command line has; ``doc`` is its module's."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write all values there")
+    parser.add_argument("--json", type=Path, help="write the figures there")
     return parser
 
 
 def tell(title: str, figures: Iterable[Figure], to: Path | None) -> None:
     """Print the table, and write the JSON to a file or print it too."""
     rows = [figure.as_row() for figure in figures]
-    print(f"\n{title}\n{'':<44}{'n':>4}{'median':>11}{'max':>11}{'goal':>9}")
-    for row, figure in zip(rows, figures, strict=True):
-        goal = "" if figure.goal is None else f"{figure.goal:g}"
-        print(
-            f"{figure.name:<44}{len(figure.values):>4}{row['median']:>11.3f}{row['max']:>11.3f}{goal:>9} {figure.unit}"
-        )
-    text = json.dumps({"title": title, "machine": _machine(), "figures": rows}, indent=1)
+    print(f"\n{title}\n{'':<40}{'n':>6}{'median':>10}{'p99':>10}{'max':>10}{'goal':>8}")
+    for row in rows:
+        p99, goal = row.get("p99", ""), "" if row["goal"] is None else row["goal"]
+        print(f"{row['name']:<40}{row['n']:>6}{row['median']:>10}{p99:>10}{row['max']:>10}{goal:>8} {row['unit']}")
+    text = json.dumps({"title": title, "machine": _machine(), "figures": rows})
     to.write_text(text) if to else print(text)
 
 

@@ -6,21 +6,15 @@ Run: ``python -m benchmarks.run_overhead [--executor docker] [--cached 7] [--col
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from uuid import UUID
 
 from benchmarks.figures import Figure, arguments, tell
+from benchmarks.hearing import Heard, listening
 from benchmarks.stage import EXECUTORS, stage
-from schemas import topics
-from schemas.manifest import Manifest, SignedManifest
-from schemas.runs import LIVE, RunEvent, RunState
+from schemas.runs import LIVE, RunState
 from schemas.views import RunView
 from tests.e2e.world import READINGS, TRAINING_IMAGE, World, job, until
-from transport.mqtt import Link, connect
 
 GOAL_S = {"process": 2.0, "docker": 4.0}  # with a cached environment
 ROWS = 10
@@ -36,46 +30,6 @@ PHASES = {
     "upload": "outputs kept → all held by the controller",
     "check, register": "all held → version",
 }
-
-
-@dataclass(slots=True)
-class Heard:
-    """When each step of each run was, by the clock of whoever made it."""
-
-    moments: dict[UUID, dict[str, datetime]] = field(default_factory=dict)
-
-    def note(self, run: UUID, step: str, at: datetime) -> None:
-        """Keep the first time that a step is told."""
-        self.moments.setdefault(run, {}).setdefault(step, at)
-
-    async def take_manifests(self, link: Link) -> None:
-        """Note when runs were dispatched."""
-        async for message in await link.subscribe(topics.MANIFEST.filter()):
-            signed = SignedManifest.model_validate_json(message.payload)
-            manifest = Manifest.model_validate_json(signed.payload)
-            for run in manifest.runs:
-                self.note(run.run_id, "signed", manifest.sent_at)
-
-    async def take_events(self, link: Link) -> None:
-        """Note what the edge tells of runs."""
-        async for message in await link.subscribe(topics.RUN_EVENTS.filter()):
-            told = RunEvent.model_validate_json(message.payload)
-            self.note(told.run_id, told.event.kind, told.sent_at)
-
-
-@asynccontextmanager
-async def listening(world: World) -> AsyncIterator[Heard]:
-    """Hear what passes between controller and edge for the length of the block."""
-    heard = Heard()
-    async with connect(world.broker.address, "benchmark") as link:
-        tasks = [asyncio.create_task(heard.take_manifests(link)), asyncio.create_task(heard.take_events(link))]
-        try:
-            yield heard
-        finally:
-            for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
 
 
 async def fire(world: World, heard: Heard, first_row: int, requirements: str) -> dict[str, float]:
