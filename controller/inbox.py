@@ -83,7 +83,7 @@ class Inbox:
         report = Report.model_validate_json(message.payload)
         if report.edge != edge:
             return
-        row = await self._database.call(lambda session: note_report(session, report=report))
+        row = await self._database.call(lambda session: note_report(session, report=report, now=self._clock()))
         if row is not None and report.generation != row.generation:
             self._manifests.mark(edge, again=True)  # it missed the last one, or knows a later one than we do
         self._supervisor.wake()

@@ -1,9 +1,9 @@
 """The life of one run. Pure: no clock, no I/O.
 
 QUEUED ─Selected▶ QUEUED ─Dispatched▶ DISPATCHED ─accepted▶ PREPARING ─started▶ RUNNING ─exited▶ UPLOADING
-   │                 ▲                                                                              │
-   └Refused▶ SKIPPED └─LeaseEnded, attempts left──  any state on the edge                      Fetched
-                                                                                                    ▼
+   │                 ▲ │                                                                            │
+   └Refused▶ SKIPPED │ └Found: the edge is back with it▶ DISPATCHED, RUNNING                   Fetched
+                     └─LeaseEnded, attempts left──  DISPATCHED, PREPARING, RUNNING                  ▼
    SUCCEEDED ◀Registered─ CHECKING ◀─the scripts ended well──────────────────────────────────── UPLOADING
                              └Failed▶ FAILED        FAILED, TIMED_OUT ◀─they did not (its log is held)─┘
 
@@ -26,6 +26,7 @@ from controller.run_steps import (
     Failed,
     Fetched,
     FetchOutputs,
+    Found,
     LeaseEnded,
     Refused,
     Registered,
@@ -44,6 +45,8 @@ PREPARING_S = 2 * 3600.0  # a big environment over a slow line
 UPLOADING_S = 86400.0
 CHECKING_S = 1800.0
 FAILED_LOG_S = 120.0  # how long a failed run waits for its whole log; its tail is there already
+
+_OF_EFFECTS = Fetched | Registered | Selected | Refused | Waits | Dispatched | Found
 
 
 def pending(run: Run) -> Effect | None:
@@ -73,7 +76,7 @@ def advance(run: Run, event: Event, now: datetime) -> Run:
             return _end(run, RunState.CANCELLED, reason, now)
         case DeadlinePassed():
             return _pass_deadline(run, now)
-        case Failed(reason):
+        case Failed(reason=reason):
             return _end(run, RunState.FAILED, reason, now)
         case LeaseEnded():
             return _lose(run, event, now)
@@ -96,6 +99,9 @@ def _step(run: Run, event: Event, now: datetime) -> Run:
         case RunState.QUEUED, Dispatched() if run.task is not None:
             after = _enter(run, RunState.DISPATCHED, f"waits for {run.edge} to accept it", now)
             return replace(after, attempt=run.attempt + 1, last_sequence=0, started=None, started_at=None, exited=None)
+        case RunState.QUEUED, Found() if run.attempt > 0:
+            state = RunState.RUNNING if run.started else RunState.DISPATCHED
+            return _enter(run, state, f"{run.edge} is back and still has attempt {run.attempt}", now)
         case RunState.UPLOADING, Fetched() if run.exited is not None:
             if run.exited.outcome is Outcome.OK:
                 return _enter(run, RunState.CHECKING, "its model is checked", now)
@@ -103,7 +109,7 @@ def _step(run: Run, event: Event, now: datetime) -> Run:
             return _end(run, state, run.exited.reason, now)
         case RunState.CHECKING, Registered(_, version, reason):
             return replace(_end(run, RunState.SUCCEEDED, reason, now), version=version)
-    if isinstance(event, Fetched | Registered | Selected | Refused | Waits | Dispatched) and run.state in ON_EDGE:
+    if isinstance(event, _OF_EFFECTS) and run.state in ON_EDGE:
         return run  # the effect was carried out twice
     raise InvalidTransition(f"run {run.id}: {event} while {run.state}")
 
@@ -138,8 +144,8 @@ def _pass_deadline(run: Run, now: datetime) -> Run:
 
 
 def _lose(run: Run, event: LeaseEnded, now: datetime) -> Run:
-    if run.state not in ON_EDGE or run.state is RunState.CHECKING:
-        return run
+    if run.state not in ON_EDGE or run.state in {RunState.UPLOADING, RunState.CHECKING}:
+        return run  # a finished attempt's outputs are waited for, until the deadline
     return _try_again(run, f"{run.edge} was silent for {event.silent_s:.0f} s", now)
 
 

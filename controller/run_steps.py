@@ -55,6 +55,13 @@ class Dispatched:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """The edge is back after its lease ended, and still has the attempt: its result counts as if nothing had been."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Waits:
     """It cannot be dispatched yet; the reason is for people."""
 
@@ -90,6 +97,7 @@ class Registered:
 class Failed:
     """Selecting, fetching or checking went wrong for good."""
 
+    attempt: int
     reason: str
 
 
@@ -117,6 +125,7 @@ Event = (
     Selected
     | Refused
     | Dispatched
+    | Found
     | Waits
     | EdgeSaid
     | Fetched

@@ -14,6 +14,7 @@ from controller.run_steps import (
     Event,
     Fetched,
     FetchOutputs,
+    Found,
     RegisterModel,
     Run,
     SelectData,
@@ -22,6 +23,7 @@ from controller.run_steps import (
 from controller.stores.database import Database
 from controller.stores.edges import get_edge, report_of
 from controller.stores.runs import live_runs
+from controller.stores.tables import EdgeRow
 from controller.supervisor import Supervisor
 from controller.task_writing import TaskWriter
 from schemas.errors import NotFound, TaskFailed
@@ -93,27 +95,39 @@ def wanted_files(exited: Exited) -> list[BlobRef]:
 
 
 def may_start(session: Session, run: Run) -> Event:
-    """Whether the run's edge is there and has room: ``Dispatched``, or ``Waits`` with the reason."""
-    reason = _obstacle(session, run)
+    """Whether the run's edge is there and has room: ``Dispatched``, or ``Waits`` with the reason.
+
+    An edge that comes back is asked first whether it still has the attempt that it was given: ``Found``.
+    """
+    try:
+        edge = get_edge(session, name=run.edge)
+    except NotFound as error:
+        return Waits(str(error))
+    report = report_of(edge)
+    reason = _absence(edge)
+    if not reason and report is not None:
+        if run.exited is None and any((task.run_id, task.attempt) == (run.id, run.attempt) for task in report.tasks):
+            return Found(run.attempt)
+        reason = _lack_of_room(session, run, report.capabilities.max_tasks)
     if not reason:
         return Dispatched()
     return Waits(f"{reason}; attempt {run.attempt} was lost" if run.attempt else reason)
 
 
-def _obstacle(session: Session, run: Run) -> str:
-    """What keeps a run from its edge; empty if nothing does."""
-    try:
-        edge = get_edge(session, name=run.edge)
-    except NotFound as error:
-        return str(error)
+def _absence(edge: EdgeRow) -> str:
+    """Why nothing can be given to an edge now; empty if it is there and has said what it has."""
     if not edge.online:
         since = f" since {edge.since:%Y-%m-%d %H:%M:%S} UTC" if edge.since else ": it was never seen"
-        return f"{run.edge} is offline{since}"
-    report = report_of(edge)
-    if report is None:
-        return f"{run.edge} has not reported yet"
+        return f"{edge.name} is offline{since}"
+    if edge.reported_at is None or (edge.since is not None and edge.reported_at < edge.since):
+        return f"{edge.name} is back and has not reported yet"
+    return ""
+
+
+def _lack_of_room(session: Session, run: Run, max_tasks: int) -> str:
+    """Why the edge can take no more tasks now; empty if it can."""
     busy = [other for other in live_runs(session, edge=run.edge) if other.state in _OCCUPYING]
-    if len(busy) >= report.capabilities.max_tasks:
+    if len(busy) >= max_tasks:
         jobs = ", ".join(sorted({other.job.name for other in busy}))
-        return f"{run.edge} is busy with {len(busy)} of {report.capabilities.max_tasks} tasks: {jobs}"
+        return f"{run.edge} is busy with {len(busy)} of {max_tasks} tasks: {jobs}"
     return ""

@@ -17,7 +17,7 @@ from controller.run_steps import DeadlinePassed, Effect, Event, Failed, LeaseEnd
 from controller.stores.database import Database
 from controller.stores.runs import live_runs, load_run, save_step
 from schemas.errors import TidemillError
-from schemas.runs import ON_EDGE
+from schemas.runs import ON_EDGE, RunState
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,10 @@ class Supervisor:
         if before.state is not after.state:
             facts = {"run": str(after.id), "job": after.job.name, "state": after.state, "reason": after.reason}
             log.info("run moved", extra=facts)
-        if before.state is not after.state and ON_EDGE & {before.state, after.state}:
+        if before.state is not after.state and after.attempt > 0:
             self._manifests.mark(after.edge)
+        if after.state is RunState.QUEUED and before.state in ON_EDGE and after.id in self._working:
+            self._working[after.id].cancel()  # it works for an attempt that was given up
         for listener in self.changed:
             listener(after)
         self.wake()
@@ -124,10 +126,10 @@ class Supervisor:
                 log.info("effect is tried again", extra={"run": str(run.id), "reason": str(error)})
                 await asyncio.sleep(AGAIN_AFTER_S)
             else:
-                await self.step(run.id, Failed(str(error)))
+                await self.step(run.id, Failed(run.attempt, str(error)))
         except Exception as error:  # the boundary of one run's work: it must not take the other runs with it
             log.exception("effect failed", extra={"run": str(run.id), "effect": type(effect).__name__})
-            await self.step(run.id, Failed(f"internal error while {type(effect).__name__}: {error!r}"))
+            await self.step(run.id, Failed(run.attempt, f"internal error while {type(effect).__name__}: {error!r}"))
         finally:
             del self._working[run.id]
         if (await self._database.call(lambda session: load_run(session, run_id=run.id))).revision != run.revision:

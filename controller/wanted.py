@@ -13,7 +13,7 @@ from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.manifest import Manifest, WantedModel, WantedPipeline, WantedRun
 from schemas.names import BlobRef, ModelRef
 from schemas.pipelines import PipelineSpec
-from schemas.runs import ON_EDGE
+from schemas.runs import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ def wanted_on(session: Session, edge: EdgeRow) -> Wanted:
             except LookupError as error:
                 missing[deployment.name] = str(error.args[0])
     runs = tuple(
-        WantedRun(run_id=run.id, attempt=run.attempt, spec=run.task)
+        WantedRun(run_id=run.id, attempt=run.attempt, spec=run.task, resume=run.state is RunState.QUEUED)
         for run in live_runs(session, edge=edge.name)
-        if run.state in ON_EDGE and run.task is not None
+        if run.attempt > 0 and run.task is not None
     )
     return Wanted(tuple(models.values()), tuple(pipelines.values()), runs, missing)
 

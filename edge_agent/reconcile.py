@@ -54,7 +54,7 @@ def steps(manifest: Manifest, held: Iterable[TaskKey], highest: Mapping[UUID, in
     wanted = {task_key(run): run for run in manifest.runs if newest[run.run_id] is run}
     plan: list[ReconcileStep] = [EndTask(key) for key in sorted(present - wanted.keys(), key=str)]
     for key, run in wanted.items():
-        if key in present:
+        if key in present or run.resume:
             continue
         passed = highest.get(key.run_id, 0)
         plan.append(AcceptTask(run) if key.attempt > passed else RefuseTask(run, passed))

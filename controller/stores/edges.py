@@ -55,11 +55,11 @@ def note_presence(session: Session, *, presence: Presence, now: datetime) -> boo
     return True
 
 
-def note_report(session: Session, *, report: Report) -> EdgeRow | None:
+def note_report(session: Session, *, report: Report, now: datetime) -> EdgeRow | None:
     """Keep what an edge says of itself; None if it is not enrolled. Caller commits."""
     row = session.get(EdgeRow, report.edge)
     if row is not None:
-        row.report = report.model_dump_json()
+        row.report, row.reported_at = report.model_dump_json(), now
         session.add(row)
     return row
 

@@ -41,6 +41,7 @@ class EdgeRow(SQLModel, table=True):
     session_id: str = ""
     since: datetime | None = Field(default=None, sa_type=UtcDateTime)
     report: str | None = Field(default=None, sa_type=Text)
+    reported_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # on the controller's clock
 
 
 class JobRow(SQLModel, table=True):

@@ -3,12 +3,15 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from schemas.runs import RunState
-from tests.e2e.world import READINGS, World, job, until
+from tests.e2e.world import READINGS, World, job, kill_what_uses, until
 
 
-async def test_a_lost_edge_gets_a_new_attempt_and_one_version_comes_of_it(world: World, tmp_path: Path) -> None:
-    """An edge that was silent too long starts anew when it is back; the earlier attempt is ended, not registered."""
+@pytest.mark.parametrize("task_survives", [True, False])
+async def test_an_edge_that_was_silent_too_long(world: World, tmp_path: Path, task_survives: bool) -> None:
+    """An edge that is back with its task goes on with it; one that has lost it starts a new attempt; one version."""
     edge = await world.add_edge()
     started, go_on = tmp_path / "started", tmp_path / "go on"
     waiting = job(params={"started": str(started), "until": str(go_on)}, lost_after_s="2s")
@@ -16,15 +19,16 @@ async def test_a_lost_edge_gets_a_new_attempt_and_one_version_comes_of_it(world:
     await world.publish(range(5))
     run_id = await world.run_job()
     await until(lambda: started.exists() or None, "the first attempt to train")
-    (first,) = world.scripts()
     edge.kill()
     waits = await world.until_state(run_id, RunState.QUEUED)
     assert waits.attempt == 1
-    edge.start()
-    await until(lambda: first not in world.scripts() or None, "the first attempt to be ended")
+    if not task_survives:
+        kill_what_uses(world.folder / "press-1-data")
+        shutil.rmtree(world.folder / "press-1-data")
     go_on.touch()
+    edge.start()
     run = await world.until_state(run_id, RunState.SUCCEEDED)
-    assert (run.attempt, world.versions()) == (2, [1])
+    assert (run.attempt, world.versions()) == (1 if task_survives else 2, [1])
 
 
 async def test_the_last_attempt_lost_ends_the_run_and_its_rows_stay_new(world: World, tmp_path: Path) -> None:

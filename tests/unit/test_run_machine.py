@@ -18,6 +18,7 @@ from controller.run_steps import (
     Failed,
     Fetched,
     FetchOutputs,
+    Found,
     LeaseEnded,
     Refused,
     Registered,
@@ -105,6 +106,20 @@ def test_a_lost_edge_is_tried_again_and_its_late_result_refused() -> None:
     assert play(second, LeaseEnded(2, 3601.0)).state is RunState.LOST
 
 
+def test_an_edge_that_is_back_with_its_attempt_goes_on() -> None:
+    """A lease that ended too early costs nothing: the attempt that the edge still has is taken up where it was."""
+    given_up = play(RUNNING, LeaseEnded(1, 3601.0))
+    back = play(given_up, Found(1))
+    assert (back.state, back.attempt, back.last_sequence) == (RunState.RUNNING, 1, RUNNING.last_sequence)
+    assert play(said(back, GOOD), Fetched(1)).state is RunState.CHECKING
+
+
+def test_a_finished_attempt_is_not_given_up() -> None:
+    """What was trained well is waited for, however silent its edge is: only the deadline ends that."""
+    uploading = said(RUNNING, GOOD)
+    assert play(uploading, LeaseEnded(1, 99999.0)) == uploading
+
+
 @pytest.mark.parametrize(
     "run", [QUEUED, DISPATCHED, RUNNING, said(RUNNING, GOOD), play(said(RUNNING, GOOD), Fetched(1))]
 )
@@ -136,7 +151,9 @@ def test_an_event_without_sense_is_our_own_bug() -> None:
 
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.sampled_from([Selected((), BLOB, None), Dispatched(), DeadlinePassed(), Waits("busy"), Refused("nothing new")]),
-    st.sampled_from([Failed("disk full"), CancelAsked("enough")]),
+    st.builds(Failed, st.integers(0, 3), st.just("disk full")),
+    st.builds(Found, st.integers(0, 3)),
+    st.just(CancelAsked("enough")),
     st.builds(Fetched, st.integers(0, 3)),
     st.builds(LeaseEnded, st.integers(0, 3), st.just(4000.0)),
     st.builds(Registered, st.integers(0, 3), st.integers(1, 9), st.just("registered")),

@@ -181,3 +181,10 @@ def test_of_two_attempts_in_one_manifest_the_higher_counts() -> None:
     """A manifest that names a run twice cannot have it run twice."""
     run_id = uuid4()
     assert steps(manifest(wanted(run_id, 3), wanted(run_id, 2)), [], {}) == [AcceptTask(wanted(run_id, 3))]
+
+
+def test_what_can_only_be_resumed_is_never_started() -> None:
+    """An edge that lost its journal does not run an attempt twice; one that still has the task goes on with it."""
+    given_up = wanted(uuid4(), 1).model_copy(update={"resume": True})
+    assert steps(manifest(given_up), [], {}) == []
+    assert steps(manifest(given_up), [TaskKey(given_up.run_id, 1)], {given_up.run_id: 1}) == []

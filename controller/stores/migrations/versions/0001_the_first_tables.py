@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("session_id", sa.String(), nullable=False),
         sa.Column("since", sa.DateTime(), nullable=True),
         sa.Column("report", sa.Text(), nullable=True),
+        sa.Column("reported_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
