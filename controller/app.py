@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -41,6 +41,8 @@ from transport.folder_lock import own_folder
 from transport.mqtt import Link, connect
 from transport.signing import SigningKey
 from transport.transfer import BlobReceiver, BlobSender
+
+LISTENING_S = 5.0  # for collections to subscribe; a broker that is away is waited for in the background
 
 
 def utc_now() -> datetime:
@@ -154,13 +156,21 @@ class Controller:
     async def say_where(self, listener: socket.socket) -> None:
         """Tell on standard output where the API is, and the token when it is new: it is shown this once."""
         token = await self._storage.database.call(lambda session: first_token(session, now=utc_now()))
-        await self._fleet_changed()
+        await self._look_again()
         print(f"Tidemill controller: {address_of(listener)}", flush=True)  # noqa: T201 - what the operator asked for
         if token is not None:
             print(f"API token, shown this once: {token}", flush=True)  # noqa: T201
 
     async def _fleet_changed(self) -> None:
-        """Have every loop look at the documents again."""
+        """Have every loop look at the documents again; what a device publishes from now on is taken."""
+        await self._look_again()
+        with suppress(TimeoutError):  # without a broker there is nobody to publish
+            async with asyncio.timeout(LISTENING_S):
+                for spec in await asyncio.to_thread(self._storage.collections.specs):
+                    if spec.topics:
+                        await self._ingestion.listening(spec)
+
+    async def _look_again(self) -> None:
         self._ticks.jobs_changed()
         self._ingestion.refresh()
         if self._broker.accounts is not None:
