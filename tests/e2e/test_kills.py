@@ -3,6 +3,7 @@
 import random
 import signal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -15,6 +16,16 @@ async def assert_one_version(world: World, rows: range) -> None:
     assert world.versions() == [1]
     assert world.trained_on(1) == list(rows)
     assert (await world.until_ended(await world.run_job())).state is RunState.SKIPPED
+
+
+async def train_until(world: World, file: Path) -> UUID:
+    """A run on five rows whose script has started, and waits for a file."""
+    started = file.with_name("started")
+    await world.apply(READINGS, job(params={"started": str(started), "until": str(file)}))
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await until(lambda: started.exists() or None, "the script to start")
+    return run_id
 
 
 async def test_controller_killed_while_queued(world: World) -> None:
@@ -48,11 +59,8 @@ async def test_controller_killed_while_dispatched(world: World) -> None:
 async def test_controller_killed_while_running(world: World, tmp_path: Path) -> None:
     """Training goes on without the controller; what it tells meanwhile is told again."""
     await world.add_edge()
-    started, go_on = tmp_path / "started", tmp_path / "go on"
-    await world.apply(READINGS, job(params={"started": str(started), "until": str(go_on)}))
-    await world.publish(range(5))
-    run_id = await world.run_job()
-    await until(lambda: started.exists() or None, "the script to start")
+    go_on = tmp_path / "go on"
+    run_id = await train_until(world, go_on)
     world.controller.kill()
     go_on.touch()
     await until(lambda: not world.scripts() or None, "the script to end")
@@ -134,11 +142,8 @@ async def test_broker_killed_while_outputs_travel(world: World) -> None:
 async def test_results_finished_offline_are_delivered(world: World, tmp_path: Path) -> None:
     """An edge that loses the broker while it trains goes on, and its result counts when it is back."""
     await world.add_edge()
-    started, go_on = tmp_path / "started", tmp_path / "go on"
-    await world.apply(READINGS, job(params={"started": str(started), "until": str(go_on)}))
-    await world.publish(range(5))
-    run_id = await world.run_job()
-    await until(lambda: started.exists() or None, "the script to start")
+    go_on = tmp_path / "go on"
+    run_id = await train_until(world, go_on)
     world.broker.kill()
     go_on.touch()
     await until(lambda: not world.scripts() or None, "the script to end")
@@ -151,11 +156,7 @@ async def test_results_finished_offline_are_delivered(world: World, tmp_path: Pa
 async def test_cancel_ends_the_task(world: World, tmp_path: Path, online: bool) -> None:
     """A cancelled run's script is gone within 10 s of the edge knowing, also when it was away at the time."""
     edge = await world.add_edge()
-    started = tmp_path / "started"
-    await world.apply(READINGS, job(params={"started": str(started), "until": str(tmp_path / "never")}))
-    await world.publish(range(5))
-    run_id = await world.run_job()
-    await until(lambda: started.exists() or None, "the script to start")
+    run_id = await train_until(world, tmp_path / "never")
     if not online:
         edge.kill()
         await world.until_online(online=False)
