@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, update
+from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
 from controller.run_machine import first_deadline
@@ -19,6 +19,9 @@ from schemas.names import BlobRef
 from schemas.runs import LIVE, Exited, RunState, Started
 
 _SELECTIONS = TypeAdapter(tuple[DataSelection, ...])
+SKIPPED_KEPT = 100
+"""How many skipped runs are remembered for each job."""
+
 Trigger = Literal["schedule", "manual"]
 
 
@@ -43,7 +46,15 @@ def queue_run(
     )
     session.add(row)
     session.flush()
+    _forget_old_refusals(session, job=job.name)
     return row
+
+
+def _forget_old_refusals(session: Session, *, job: str) -> None:
+    """Keep the newest skipped runs only: a short timer over a quiet collection makes thousands a day."""
+    skipped = select(RunRow.id).where(RunRow.job == job, RunRow.state == RunState.SKIPPED)
+    old = skipped.order_by(col(RunRow.created_at).desc()).offset(SKIPPED_KEPT)
+    session.connection().execute(delete(RunRow).where(col(RunRow.id).in_(old)))
 
 
 def load_run(session: Session, *, run_id: UUID) -> Run:

@@ -10,10 +10,18 @@ from alembic.migration import MigrationContext
 from sqlmodel import Session, SQLModel, create_engine
 
 from controller.run_machine import advance
-from controller.run_steps import CancelAsked, Waits
+from controller.run_steps import CancelAsked, Refused, Waits
 from controller.stores.database import Database, open_database
 from controller.stores.jobs import fire_due, get_job, next_due, save_job
-from controller.stores.runs import live_runs, load_run, queue_run, save_step
+from controller.stores.runs import (
+    SKIPPED_KEPT,
+    count_by_state,
+    list_rows,
+    live_runs,
+    load_run,
+    queue_run,
+    save_step,
+)
 from controller.ticks import due_after
 from schemas.errors import Conflict
 from schemas.jobs import JobSpec
@@ -104,6 +112,22 @@ def test_editing_a_job_does_not_move_its_schedule(database: Database) -> None:
         assert due(session, job(schedule={"every": "2m"}, paused=True), half) is None
         assert due(session, job(schedule={"every": "2m"}), half + timedelta(seconds=1)) == half + timedelta(minutes=2)
         assert live_runs(session) == []
+
+
+def test_refusals_do_not_pile_up(database: Database) -> None:
+    """Of the runs that were skipped for want of data, only the newest are kept; the others are all kept."""
+    with database.transaction() as session:
+        for minute in range(SKIPPED_KEPT + 5):
+            at = NOW + timedelta(minutes=minute)
+            row = queue_run(session, job=job(), trigger="schedule", scheduled_at=at, now=at)
+            assert row is not None
+            if minute > 1:
+                before = load_run(session, run_id=row.id)
+                save_step(session, before=before, after=advance(before, Refused("nothing new"), at))
+                session.expire(row)
+        rows = list_rows(session, job="retrain", state=None, before=None, limit=1000)
+        assert count_by_state(session) == {"queued": 2, "skipped": SKIPPED_KEPT + 1}  # the last came after the sweep
+        assert rows[0].scheduled_at == NOW + timedelta(minutes=SKIPPED_KEPT + 4)
 
 
 def test_two_steps_cannot_follow_the_same_one(database: Database) -> None:
