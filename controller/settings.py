@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
-from schemas.broker import BrokerAddress
+from schemas.broker import BrokerAddress, check_broker_url
 from schemas.names import Duration
 from transport.settings_file import FileSettings, read_settings
+
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class ControllerSettings(FileSettings):
@@ -24,11 +26,13 @@ class ControllerSettings(FileSettings):
 
     data_dir: Path = Path("tidemill-data")  # databases, blobs, logs, the signing key; relative to the file
     http_host: str = "127.0.0.1"  # 0.0.0.0 opens the API to the network: put TLS in front
-    http_port: NonNegativeInt = 8420  # 0: any free one
+    http_port: Port = 8420  # 0: any free one
     broker: BrokerAddress | None = None  # None: start one of our own on loopback, see embedded_broker.py
-    edge_broker_url: str | None = None  # as edges reach the broker, if that differs from broker.url
+    edge_broker_url: Annotated[str, AfterValidator(check_broker_url)] | None = (
+        None  # as edges reach the broker, if that differs from broker.url
+    )
     embedded_broker: Literal["auto", "mosquitto", "nats"] = "auto"  # auto: Mosquitto if it is installed, else NATS
-    embedded_broker_port: NonNegativeInt = 1883  # 0: any free one, kept from then on
+    embedded_broker_port: Port = 1883  # 0: any free one, kept from then on
     control_url: str | None = None  # default: SQLite in data_dir
     collections_url: str | None = None  # default: another SQLite in data_dir
     upload_mb: PositiveInt = 2048  # the largest file that may be uploaded

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, SecretStr
 from schemas.jobs import Written
 
 
-def _check_url(url: str) -> str:
+def check_broker_url(url: str) -> str:
+    """Return a broker's URL as it is. Raises ValueError when it is none."""
     parts = urlsplit(url)
     if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.path not in {"", "/"}:
         raise ValueError(f"{url!r} is no broker URL; write mqtt://host:1883 or mqtts://host:8883")
@@ -20,7 +21,7 @@ def _check_url(url: str) -> str:
 class BrokerAddress(Written):
     """A broker and the credentials for it; user and password may also stand in the URL."""
 
-    url: Annotated[str, AfterValidator(_check_url)] = "mqtt://127.0.0.1:1883"
+    url: Annotated[str, AfterValidator(check_broker_url)] = "mqtt://127.0.0.1:1883"
     username: str | None = None
     password: SecretStr | None = None
     ca_file: Path | None = None  # default with mqtts: the system's authorities

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from schemas.errors import Conflict
+from schemas.errors import BadInput, Conflict
 
 
 @contextmanager
@@ -19,9 +19,13 @@ def own_folder(root: Path, what: str) -> Iterator[None]:
 
     Raises:
         Conflict: another process holds it.
+        BadInput: the folder cannot be made, or nothing written there.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(root / f"{what}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(root / f"{what}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BadInput(f"data_dir {root} cannot be used: {error.strerror}") from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

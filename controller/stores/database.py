@@ -10,8 +10,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
+
+from schemas.errors import BadInput, Unreachable
 
 Result = TypeVar("Result")
 
@@ -43,13 +46,32 @@ class Database:
 
 
 def open_database(url: str) -> Database:
-    """Open the database at ``url``, making or migrating it first. Blocks."""
-    engine = create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+    """Open the database at ``url``, making or migrating it first. Blocks.
+
+    Raises:
+        BadInput: there can be no such database.
+        Unreachable: it does not open.
+    """
+    engine = _engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
-    _migrate(engine)
+    try:
+        _migrate(engine)
+    except OperationalError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        engine.dispose()
+        raise Unreachable(f"the control database {where} does not open: {error.orig}") from error
     return Database(engine)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        return create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+    except ArgumentError as error:  # its message may hold a password
+        raise BadInput("control_url is no database URL; write sqlite:////var/lib/tidemill/control.db") from error
+    except ModuleNotFoundError as error:
+        raise BadInput(f"control_url needs the Python package {error.name}, which is not installed") from error
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

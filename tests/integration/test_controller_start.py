@@ -85,6 +85,13 @@ def test_a_taken_broker_port_is_said(tmp_path: Path) -> None:
         ('embedded_broker = "rabbit"\n', "controller.toml: `embedded_broker` is wrong"),
         ('[broker]\nurl = "http://here"\n', "controller.toml: `broker.url` is wrong"),
         ("http_port = \n", "controller.toml is not TOML"),
+        ("http_port = 70000\n", "controller.toml: `http_port` is wrong: Input should be less than or equal to 65535"),
+        (
+            'edge_broker_url = "here"\n',
+            "controller.toml: `edge_broker_url` is wrong: Value error, 'here' is no broker URL",
+        ),
+        ('data_dir = "/dev/null/here"\n', "data_dir /dev/null/here cannot be used: Not a directory"),
+        ('control_url = "nonsense"\n', "control_url is no database URL"),
         ('collections_url = "oracle://here"\n', "oracle://here"),
     ],
 )
