@@ -54,13 +54,13 @@ class BrokerAccounts:
         return True
 
     def _write_acl(self) -> None:
-        topics = "\n".join(f"topic readwrite {topic}" for topic in sorted(self._topics))
+        rules = [f"topic readwrite {topic}" for topic in sorted(self._topics)]
+        topics = "\n".join([f"topic read {CONTROLLER_PRESENCE.pattern}", *rules])
         users = [line.partition(":")[0] for line in self._lines()]
         shared = "\n\n".join(f"user {user}\n{topics}" for user in users if user != CONTROLLER_USER)
         write_private(
             self.acl_file,
-            f"user {CONTROLLER_USER}\ntopic readwrite #\n\n{shared}\n\n"
-            f"pattern readwrite {ROOT}/edges/%u/#\npattern read {CONTROLLER_PRESENCE.pattern}\n",
+            f"user {CONTROLLER_USER}\ntopic readwrite #\n\n{shared}\n\npattern readwrite {ROOT}/edges/%u/#\n",
         )
 
     def _lines(self) -> list[str]:

@@ -41,7 +41,12 @@ class BrokerProcess:
         await self._until_free()
         with self._log_file.open("ab") as output:
             command = _dying_with_us(self._command)
-            self._process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the controller, which still has things to say to the broker
+            )
         await self._until_listening(self._process)
         log.info("embedded broker started", extra={"program": self._command[0], "port": self._port})
 
