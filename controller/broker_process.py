@@ -20,6 +20,7 @@ _FREE_S = 3.0  # for the broker of a controller that was killed a moment ago
 _LOOK_S = 0.02
 _PAUSE_S = 1.0  # before a broker that ended is started again
 _GOODBYE_S = 3.0
+_LOG_BYTES = 1024 * 1024  # of a former life; a broker says little
 
 
 class BrokerProcess:
@@ -39,6 +40,8 @@ class BrokerProcess:
     async def start(self) -> None:
         """Start it, and return when it takes connections. Raises Unreachable when it does not."""
         await self._until_free()
+        if self._log_file.exists() and self._log_file.stat().st_size > _LOG_BYTES:
+            self._log_file.replace(self._log_file.with_suffix(".log.old"))
         with self._log_file.open("ab") as output:
             command = _dying_with_us(self._command)
             self._process = await asyncio.create_subprocess_exec(
