@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format lock clean
+.PHONY: demo test check bench format lock clean
 
 demo: $(READY)  ## Run the whole loop on this machine until Ctrl-C
 	@$(BIN)/tidemill demo
@@ -18,6 +18,14 @@ check: $(READY)  ## Lint, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(READY)  ## Measure; tables on the screen, JSON in dist/benchmarks
+	@mkdir -p dist/benchmarks
+	@$(BIN)/python -m benchmarks.run_overhead --executor process --json dist/benchmarks/run_process.json
+	@$(BIN)/python -m benchmarks.run_overhead --executor docker --json dist/benchmarks/run_docker.json
+	@$(BIN)/python -m benchmarks.idle --json dist/benchmarks/idle.json
+	@$(BIN)/python -m benchmarks.traffic --json dist/benchmarks/traffic.json
+	@$(BIN)/python -m benchmarks.blob_transfer --json dist/benchmarks/blob_transfer.json
 
 format: $(READY)  ## Write the code as `check` wants it
 	$(BIN)/ruff format .

@@ -2,7 +2,7 @@
 
 Memory is what ``ps`` shows as RSS; the broker is not in it. Each agent is looked at before its first task, and again
 after some tasks, when nothing of them runs any more.
-Run: ``python -m benchmarks.idle [--rounds 5] [--tasks 3] [--watch-s 30] [--json result.json]``
+Run: ``python -m benchmarks.idle [--rounds 5] [--tasks 20] [--watch-s 30] [--json result.json]``
 """
 
 import asyncio
@@ -85,7 +85,12 @@ async def memory(tasks: int, watch_s: float) -> list[Figure]:
             await train(world, edge_name, tasks)
         goals = {"controller": CONTROLLER_GOAL_MB}
         figures += [
-            Figure(f"{name}: after {tasks} tasks", (resident_mb(daemon),), "MB", goals.get(name, AGENT_GOAL_MB))
+            Figure(
+                f"{name}: after {tasks} tasks on each edge",
+                (resident_mb(daemon),),
+                "MB",
+                goals.get(name, AGENT_GOAL_MB),
+            )
             for name, daemon in daemons.items()
         ]
     return figures
@@ -100,7 +105,7 @@ def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="of starting")
-    parser.add_argument("--tasks", type=int, default=3, help="on each edge")
+    parser.add_argument("--tasks", type=int, default=20, help="on each edge")
     parser.add_argument("--watch-s", type=float, default=30.0, help="how long to watch the idle processors")
     options = parser.parse_args()
     tell("Idle", asyncio.run(measure(options.rounds, options.tasks, options.watch_s)), options.json)

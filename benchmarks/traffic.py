@@ -3,7 +3,7 @@
 A pipeline is asked all the time. Now and then a run on its edge leaves a large additional output; what is asked between
 the end of the run's script and the moment the controller holds everything counts as beside the transfer, what is asked
 in the pauses between runs counts as quiet. What is asked while the script itself runs counts as neither.
-Run: ``python -m benchmarks.traffic [--rounds 10] [--size-mb 50] [--quiet-s 2] [--json result.json]``
+Run: ``python -m benchmarks.traffic [--rounds 16] [--size-mb 50] [--quiet-s 2] [--json result.json]``
 """
 
 import asyncio
@@ -139,7 +139,7 @@ def _listens(world: World) -> bool | None:
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--size-mb", type=int, default=50)
     parser.add_argument("--quiet-s", type=float, default=2.0, help="before each transfer")
     options = parser.parse_args()
