@@ -2,7 +2,8 @@
 
 import logging
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# The last one is uvicorn's message once more, for terminals.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 class FieldFormatter(logging.Formatter):
