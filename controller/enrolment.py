@@ -9,7 +9,7 @@ from datetime import datetime
 from controller.broker_access import BrokerAccess
 from controller.broker_accounts import OWN_USERS, settled
 from controller.stores.database import Database
-from controller.stores.edges import add_edge
+from controller.stores.edges import add_edge, refuse_known
 from controller.stores.tables import EdgeRow
 from schemas.errors import Conflict
 from transport.mqtt import Link
@@ -38,10 +38,12 @@ class Enrolment:
         """
         if name in OWN_USERS:
             raise Conflict(f"{name!r} is an account that the broker has for others; choose another name")
-        row = await self._database.call(lambda session: add_edge(session, name=name, labels=labels, now=self._clock()))
+        await self._database.call(lambda session: refuse_known(session, name=name))
+        # The row comes last: whatever breaks before it, the edge can be added again.
         username, password = await asyncio.to_thread(self._credentials, name)
         if self._broker.accounts is not None:
             await settled(self._link)
+        row = await self._database.call(lambda session: add_edge(session, name=name, labels=labels, now=self._clock()))
         return row, self._config(name, username, password)
 
     def _credentials(self, name: str) -> tuple[str, str]:

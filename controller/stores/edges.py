@@ -13,12 +13,17 @@ from schemas.wire import Presence
 
 def add_edge(session: Session, *, name: str, labels: dict[str, str], now: datetime) -> EdgeRow:
     """Enrol an edge. Raises Conflict when the name is taken. Caller commits."""
-    if session.get(EdgeRow, name) is not None:
-        raise Conflict(f"there is an edge {name!r} already")
+    refuse_known(session, name=name)
     row = EdgeRow(name=name, labels=json.dumps(labels), added_at=now)
     session.add(row)
     session.flush()
     return row
+
+
+def refuse_known(session: Session, *, name: str) -> None:
+    """Raise Conflict when there is an edge of that name."""
+    if session.get(EdgeRow, name) is not None:
+        raise Conflict(f"there is an edge {name!r} already")
 
 
 def get_edge(session: Session, *, name: str) -> EdgeRow:
