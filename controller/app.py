@@ -107,7 +107,7 @@ class Controller:
         self._manifests = Manifests(database, storage.key, link)
         self._greeting = Greeting(link, self._manifests, session_id)
         self._supervisor = Supervisor(database, self._manifests, clock=utc_now)
-        self._supervisor.changed.append(lambda run: storage.logs.announce(run.id))
+        self._supervisor.changed.append(storage.logs.follow)
         self._ticks = Ticks(database, self._supervisor.wake, clock=utc_now)
         self._ingestion = Ingestion(broker.address, collections)
         self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.logs, clock=utc_now)
@@ -155,7 +155,7 @@ class Controller:
 
     async def say_where(self, listener: socket.socket) -> None:
         """Tell on standard output where the API is, and the token when it is new: it is shown this once."""
-        token = await self._storage.database.call(lambda session: first_token(session, now=utc_now()))
+        token = await self._storage.database.write(lambda session: first_token(session, now=utc_now()))
         await self._look_again()
         print(f"Tidemill controller: {address_of(listener)}", flush=True)  # noqa: T201 - what the operator asked for
         if token is not None:
@@ -175,7 +175,7 @@ class Controller:
         self._ingestion.refresh()
         if self._broker.accounts is not None:
             specs = await asyncio.to_thread(self._storage.collections.specs)
-            pipelines = await self._storage.database.call(newest_specs)
+            pipelines = await self._storage.database.read(newest_specs)
             if await asyncio.to_thread(self._broker.accounts.allow, user_topics(specs, pipelines)):
                 await settled(self._services.link)
         await self._manifests.mark_all()

@@ -38,12 +38,12 @@ class Enrolment:
         """
         if name in OWN_USERS:
             raise Conflict(f"{name!r} is an account that the broker has for others; choose another name")
-        await self._database.call(lambda session: refuse_known(session, name=name))
+        await self._database.read(lambda session: refuse_known(session, name=name))
         # The row comes last: whatever breaks before it, the edge can be added again.
         username, password = await asyncio.to_thread(self._credentials, name)
         if self._broker.accounts is not None:
             await settled(self._link)
-        row = await self._database.call(lambda session: add_edge(session, name=name, labels=labels, now=self._clock()))
+        row = await self._database.write(lambda session: add_edge(session, name=name, labels=labels, now=self._clock()))
         return row, self._config(name, username, password)
 
     def _credentials(self, name: str) -> tuple[str, str]:

@@ -70,7 +70,7 @@ class Inbox:
         presence = Presence.model_validate_json(message.payload)
         if presence.edge != edge:
             return
-        changed = await self._database.call(
+        changed = await self._database.write(
             lambda session: note_presence(session, presence=presence, now=self._clock())
         )
         if changed:
@@ -83,7 +83,7 @@ class Inbox:
         report = Report.model_validate_json(message.payload)
         if report.edge != edge:
             return
-        row = await self._database.call(lambda session: note_report(session, report=report, now=self._clock()))
+        row = await self._database.write(lambda session: note_report(session, report=report, now=self._clock()))
         if row is not None and report.generation != row.generation:
             self._manifests.mark(edge, again=True)  # it missed the last one, or knows a later one than we do
         self._supervisor.wake()
@@ -92,7 +92,7 @@ class Inbox:
         said = RunEvent.model_validate_json(message.payload)
         upto = said.sequence
         try:
-            run = await self._database.call(lambda session: load_run(session, run_id=said.run_id))
+            run = await self._database.read(lambda session: load_run(session, run_id=said.run_id))
             if run.edge == edge:
                 run = await self._supervisor.step(run.id, EdgeSaid(said.attempt, said.sequence, said.event))
             if run.edge == edge and run.attempt == said.attempt and run.ended_at is None:
@@ -106,7 +106,7 @@ class Inbox:
     async def _log_lines(self, edge: str, message: Message) -> None:
         batch = LogBatch.model_validate_json(message.payload)
         try:
-            run = await self._database.call(lambda session: load_run(session, run_id=batch.run_id))
+            run = await self._database.read(lambda session: load_run(session, run_id=batch.run_id))
         except NotFound:
             return
         if run.edge == edge and run.attempt == batch.attempt and run.ended_at is None:

@@ -32,7 +32,7 @@ class Manifests:
 
     async def mark_all(self, *, again: bool = False) -> None:
         """Look at every edge soon."""
-        for name in await self._database.call(lambda session: [row.name for row in list_edges(session)]):
+        for name in await self._database.read(lambda session: [row.name for row in list_edges(session)]):
             self.mark(name, again=again)
 
     async def serve(self) -> None:
@@ -50,7 +50,7 @@ class Manifests:
 
     async def _publish(self, edge: str, *, again: bool) -> None:
         try:
-            signed = await self._database.call(lambda session: self._sign(session, edge, again=again))
+            signed = await self._database.write(lambda session: self._sign(session, edge, again=again))
         except NotFound:  # the edge was removed meanwhile
             return
         if signed is not None:

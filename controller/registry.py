@@ -45,7 +45,7 @@ class Registry:
             raise BadInput("the run left no outputs")
         outputs = run.exited.outputs
         signature = await check_model(self.blobs.path(outputs.model.digest))
-        facts = await self._database.call(lambda session: _read(session, run.job))
+        facts = await self._database.read(lambda session: _read(session, run.job))
         verdict = judge(run.job, facts.version, outputs.metrics, facts.champion)
         card = self._card(run, outputs, signature, facts.version)
         card_blob = await asyncio.to_thread(self.blobs.put_bytes, card.model_dump_json().encode())

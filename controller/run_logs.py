@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
+from controller.run_steps import Run
+
 _MAX_BYTES = 64 * 1024 * 1024  # more than an edge's cap, so that only a broken edge reaches it
 
 
@@ -54,6 +56,12 @@ class RunLogs:
                         if len(lines) >= limit:
                             break
         return lines, following
+
+    def follow(self, run: Run) -> None:
+        """The run moved: wake who waits for it, and remember nothing of it once it has ended."""
+        if run.ended_at is not None:
+            self._next.pop((run.id, run.attempt), None)
+        self.announce(run.id)
 
     def announce(self, run_id: UUID) -> None:
         """Wake everybody who waits for news of this run: lines, or another state."""

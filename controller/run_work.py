@@ -58,7 +58,7 @@ class RunWork:
             case SelectData():
                 await self._supervisor.step(run.id, await self._writer.write(run))
             case Dispatch():
-                event = await self._database.call(lambda session: may_start(session, run))
+                event = await self._database.read(lambda session: may_start(session, run))
                 await self._supervisor.step(run.id, event)
             case FetchOutputs():
                 await self._fetch(run)

@@ -59,7 +59,7 @@ class Supervisor:
         Raises:
             NotFound: there is no such run.
         """
-        before, after = await self._database.call(lambda session: self._save(session, run_id, event, also))
+        before, after = await self._database.write(lambda session: self._save(session, run_id, event, also))
         if after != before:
             self._tell(before, after)
         return after
@@ -91,7 +91,7 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()
-                live = await self._database.call(live_runs)
+                live = await self._database.read(live_runs)
                 for run in live:
                     await self._look(run, tasks, worker)
                 self._end_work_without_run({run.id for run in live})
@@ -132,5 +132,5 @@ class Supervisor:
             await self.step(run.id, Failed(run.attempt, f"internal error while {type(effect).__name__}: {error!r}"))
         finally:
             del self._working[run.id]
-        if (await self._database.call(lambda session: load_run(session, run_id=run.id))).revision != run.revision:
+        if (await self._database.read(lambda session: load_run(session, run_id=run.id))).revision != run.revision:
             self.wake()  # it moved while its work was noted as under way, and may need something else now

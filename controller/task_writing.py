@@ -50,7 +50,7 @@ class TaskWriter:
         Raises:
             BadInput: a query failed; the message says which and why.
         """
-        before = await self._database.call(lambda session: _read(session, run))
+        before = await self._database.read(lambda session: _read(session, run))
         if before.blocked_by:
             return Refused(f"run {before.blocked_by} of {run.job.name} is still under way")
         data = await asyncio.to_thread(self._select, run.job, before.after)

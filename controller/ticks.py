@@ -32,7 +32,7 @@ class Ticks:
         """Fire jobs, until cancelled. A crash between two steps repeats none: tick and cursor are one transaction."""
         while True:
             self._changed.clear()
-            fired, due = await self._database.call(self._fire)
+            fired, due = await self._database.write(self._fire)
             if fired:
                 self._on_fired()
             rest_s = LONGEST_REST_S

@@ -35,5 +35,5 @@ class TokenGate:
             raise Unauthorized(
                 "this needs a token: send `Authorization: Bearer tm_…`, or set TIDEMILL_TOKEN for the CLI"
             )
-        if not await self._database.call(lambda session: is_known(session, token=token.strip())):
+        if not await self._database.read(lambda session: is_known(session, token=token.strip())):
             raise Unauthorized("the token is not known here; it was printed when this controller first started")

@@ -22,7 +22,7 @@ class NewEdge(Written):
 @router.get("/edges")
 async def all_edges(parts: Parts) -> Page[EdgeView]:
     """Every enrolled edge, by name."""
-    rows = await parts.database.call(list_edges)
+    rows = await parts.database.read(list_edges)
     return Page(items=tuple(edge_view(row) for row in rows))
 
 
@@ -37,4 +37,4 @@ async def add_edge(new: NewEdge, parts: Parts) -> EnrolledEdge:
 @router.get("/edges/{name}")
 async def one_edge(name: str, parts: Parts) -> EdgeView:
     """One edge."""
-    return edge_view(await parts.database.call(lambda session: get_edge(session, name=name)))
+    return edge_view(await parts.database.read(lambda session: get_edge(session, name=name)))

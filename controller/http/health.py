@@ -40,12 +40,12 @@ async def metrics(parts: Parts) -> Response:
         registry.register(ControllerMetrics(session, parts.collections, parts.ingestion))
         return generate_latest(registry)
 
-    return Response(await parts.database.call(render), media_type=CONTENT_TYPE_LATEST)
+    return Response(await parts.database.read(render), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _database(parts: Services) -> Health:
     try:
-        edges = await parts.database.call(list_edges)
+        edges = await parts.database.read(list_edges)
     except Exception as error:  # noqa: BLE001 - whatever the driver raises, the answer is that it does not work
         return Health(name="database", ok=False, detail=str(error))
     return Health(name="database", ok=True, detail=f"{len(edges)} edges enrolled")

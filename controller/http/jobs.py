@@ -17,14 +17,14 @@ router = APIRouter(tags=["jobs"])
 @router.get("/jobs")
 async def all_jobs(parts: Parts) -> Page[JobView]:
     """Every job, by name."""
-    items = await parts.database.call(lambda session: [job_view(session, row.name) for row, _ in list_jobs(session)])
+    items = await parts.database.read(lambda session: [job_view(session, row.name) for row, _ in list_jobs(session)])
     return Page(items=tuple(items))
 
 
 @router.get("/jobs/{name}")
 async def one_job(name: str, parts: Parts) -> JobView:
     """One job."""
-    return await parts.database.call(lambda session: job_view(session, name))
+    return await parts.database.read(lambda session: job_view(session, name))
 
 
 @router.post("/jobs/{name}/runs", status_code=202)
@@ -39,7 +39,7 @@ async def run_now(name: str, parts: Parts) -> RunView:
             raise Conflict(f"a run of {name} was queued at this very moment; ask again")
         return run_view(row)
 
-    view = await parts.database.call(queue)
+    view = await parts.database.write(queue)
     parts.supervisor.wake()
     return view
 
@@ -63,6 +63,6 @@ async def _set_paused(name: str, parts: Parts, *, paused: bool) -> JobView:
         save_job(session, spec=changed, now=parts.clock(), next_fire=due_after)
         return job_view(session, name)
 
-    view = await parts.database.call(save)
+    view = await parts.database.write(save)
     parts.ticks.jobs_changed()
     return view

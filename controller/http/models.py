@@ -32,14 +32,14 @@ class AliasMove(Written):
 @router.get("/models")
 async def all_models(parts: Parts) -> Page[ModelView]:
     """Every model, by name."""
-    items = await parts.database.call(lambda session: [model_view(session, row.name) for row in list_models(session)])
+    items = await parts.database.read(lambda session: [model_view(session, row.name) for row in list_models(session)])
     return Page(items=tuple(items))
 
 
 @router.get("/models/{name}")
 async def one_model(name: str, parts: Parts) -> ModelView:
     """One model with its versions, newest first."""
-    return await parts.database.call(lambda session: model_view(session, name))
+    return await parts.database.read(lambda session: model_view(session, name))
 
 
 @router.get("/models/{name}/versions/{version}/files/{path:path}")
@@ -47,7 +47,7 @@ async def download(
     name: str, version: Annotated[int, Path(ge=1, le=MAX_VERSION)], path: str, parts: Parts
 ) -> FileResponse:
     """One file of a version."""
-    card, _ = await parts.database.call(lambda session: get_version(session, model=name, version=version))
+    card, _ = await parts.database.read(lambda session: get_version(session, model=name, version=version))
     ref = card.files.get(path)
     if ref is None:
         raise NotFound(f"version {version} of {name} has no file {path!r}; it has {', '.join(sorted(card.files))}")
@@ -64,6 +64,6 @@ async def set_alias(name: str, alias: Name, move: AliasMove, parts: Parts) -> Mo
         move_alias(session, model=name, alias=alias, version=move.version, reason=reason, now=parts.clock())
         return model_view(session, name)
 
-    view = await parts.database.call(save)
+    view = await parts.database.write(save)
     await parts.manifests.mark_all()
     return view

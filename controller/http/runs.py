@@ -24,7 +24,7 @@ async def all_runs(
 ) -> Page[RunView]:
     """Runs, newest first."""
     before = str(cursor) if cursor else None
-    rows = await parts.database.call(
+    rows = await parts.database.read(
         lambda session: list_rows(session, job=job, state=state, before=before, limit=limit + 1)
     )
     following = str(rows[limit - 1].id) if len(rows) > limit else None
@@ -34,7 +34,7 @@ async def all_runs(
 @router.get("/runs/{run_id}")
 async def one_run(run_id: UUID, parts: Parts) -> RunView:
     """One run."""
-    return run_view(await parts.database.call(lambda session: get_row(session, run_id=run_id)))
+    return run_view(await parts.database.read(lambda session: get_row(session, run_id=run_id)))
 
 
 @router.post("/runs/{run_id}/cancel")
@@ -61,7 +61,7 @@ async def logs(
 
 
 async def _log_page(run_id: UUID, parts: Parts, from_line: int, limit: int) -> LogPage:
-    row = await parts.database.call(lambda session: get_row(session, run_id=run_id))
+    row = await parts.database.read(lambda session: get_row(session, run_id=run_id))
     read = parts.logs.read
     lines, following = await asyncio.to_thread(read, run_id, row.attempt, from_line=from_line, limit=limit)
     ended = RunState(row.state) not in LIVE

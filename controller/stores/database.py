@@ -19,19 +19,23 @@ from schemas.errors import BadInput, Unreachable
 Result = TypeVar("Result")
 
 
+CONNECTIONS = 4  # at once; each keeps a page cache of its own, and SQLite has one writer anyway
+
+
 class Database:
     """The control database. A transaction commits when its block ends well, and is undone otherwise."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(reads=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session whose work is committed at the end. Blocks: on the event loop use ``call``."""
+        """A session that may write, committed at the end. Blocks: on the event loop use ``write``."""
         with Session(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 
-    async def call(self, work: Callable[[Session], Result]) -> Result:
+    async def write(self, work: Callable[[Session], Result]) -> Result:
         """Do ``work`` in one transaction, in a thread. What it returns must not lean on the session."""
 
         def transact() -> Result:
@@ -39,6 +43,15 @@ class Database:
                 return work(session)
 
         return await asyncio.to_thread(transact)
+
+    async def read(self, work: Callable[[Session], Result]) -> Result:
+        """Do ``work``, which only reads, on one state of the database; no writer waits for it, and it for none."""
+
+        def look() -> Result:
+            with Session(self._reading, expire_on_commit=False) as session, session.begin():
+                return work(session)
+
+        return await asyncio.to_thread(look)
 
     def close(self) -> None:
         """Close every connection."""
@@ -55,7 +68,7 @@ def open_database(url: str) -> Database:
     engine = _engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "begin", _begin)
     try:
         _migrate(engine)
     except OperationalError as error:
@@ -67,7 +80,8 @@ def open_database(url: str) -> Database:
 
 def _engine(url: str) -> Engine:
     try:
-        return create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+        waiting = {"timeout": 30} if url.startswith("sqlite") else {}
+        return create_engine(url, connect_args=waiting, pool_size=CONNECTIONS, max_overflow=0)
     except ArgumentError as error:  # its message may hold a password
         raise BadInput("control_url is no database URL; write sqlite:////var/lib/tidemill/control.db") from error
     except ModuleNotFoundError as error:
@@ -80,9 +94,10 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
         connection.cursor().execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin(connection: Connection) -> None:
     # A deferred transaction that reads first and then writes fails at once when another wrote meanwhile.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _migrate(engine: Engine) -> None:

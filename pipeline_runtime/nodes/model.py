@@ -1,17 +1,11 @@
 """The model node: asks an ONNX model."""
 
-import asyncio
-from collections.abc import Awaitable
 from typing import Annotated
 
 from pydantic import Field
 
-from pipeline_runtime.node_type import Fittings, Links, NodeParams, NodeType
-from pipeline_runtime.run import Run
-from pipeline_runtime.tensors import rows_of, to_tensor
+from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from schemas.names import ModelRef
-
-SLOW_S = 0.002  # a thread costs about 0.1 ms; an answer that takes longer than this would hold up everything else
 
 
 class Params(NodeParams):
@@ -25,23 +19,11 @@ class Params(NodeParams):
         return Links(model=self.model)
 
 
-class ModelNode:
-    """Feeds the model's only input, and gives its first output."""
+def make(params: Params, fittings: Fittings) -> Node:
+    """The node itself. Only who runs pipelines needs numpy: a controller that checks them does not load it."""
+    from pipeline_runtime.model_calls import ModelCalls  # noqa: PLC0415
 
-    def __init__(self, params: Params, fittings: Fittings) -> None:
-        self._model = fittings.models[params.model]
-        self._features = params.features
-        self._spec = self._model.input
-        self._many = SLOW_S / max(self._model.usual_s, 1e-9)  # rows that take long together
-
-    def resolve(self, value: object, _run: Run, /) -> object | Awaitable[object]:
-        """The model's answer; one that takes long comes from a thread."""
-        rows = value if self._features is None else rows_of(value, self._features)
-        array = to_tensor(self._spec, rows)
-        rows = len(array) if array.ndim else 1
-        if rows > self._many:
-            return asyncio.to_thread(self._model.run, array)
-        return self._model.run(array)
+    return ModelCalls(fittings.models[params.model], params.features)
 
 
-NODE = NodeType("model", Params, ModelNode)
+NODE = NodeType("model", Params, make)

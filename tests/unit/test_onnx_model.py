@@ -8,8 +8,7 @@ import pytest
 from onnx import TensorProto
 
 from pipeline_runtime.lane import Lane
-from pipeline_runtime.node_type import Fittings
-from pipeline_runtime.nodes.model import SLOW_S, ModelNode, Params
+from pipeline_runtime.model_calls import SLOW_S, ModelCalls
 from pipeline_runtime.onnx_model import OnnxModel
 from pipeline_runtime.run import Run
 from pipeline_runtime.turns import Order
@@ -70,7 +69,7 @@ async def test_a_slow_model_answers_from_a_thread(tmp_path: Path) -> None:
     run = Run(Message("t/in", b"1"), Lane("in", (), Order(), {}, "p", 1, "p/dead_letters"), NoBroker())
     answers = []
     for model.usual_s in (SLOW_S / 2, SLOW_S * 2):
-        node = ModelNode(Params(model="m"), Fittings("predict", {"m": model}, {}))
+        node = ModelCalls(model, None)
         answers.append(node.resolve([[1, 2]], run))
     assert answers[0] == [[2.0, 4.0]]
     assert isinstance(answers[1], Awaitable)
