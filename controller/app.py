@@ -9,30 +9,30 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from uuid import uuid4
 
-from controller.broker_access import BrokerAccess
-from controller.broker_accounts import settled
-from controller.embedded_broker import embedded_broker
+from controller.brokers.access import BrokerAccess
+from controller.brokers.accounts import settled
+from controller.brokers.embedded import embedded_broker
+from controller.brokers.user_topics import user_topics
+from controller.data.ingestion import Ingestion
 from controller.enrolment import Enrolment
-from controller.fleet import FleetDesk
+from controller.fleets.desk import FleetDesk
 from controller.greeting import Greeting
 from controller.http.app import create_app
 from controller.http.server import address_of, open_listener, serve_http
 from controller.http.services import Services
 from controller.inbox import Inbox
-from controller.ingestion import Ingestion
 from controller.manifests import Manifests
 from controller.registry import Registry
-from controller.run_logs import RunLogs
-from controller.run_work import RunWork
+from controller.runs.logs import RunLogs
+from controller.runs.supervisor import Supervisor
+from controller.runs.task_writing import TaskWriter
+from controller.runs.ticks import Ticks
+from controller.runs.work import RunWork
 from controller.settings import ControllerSettings
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database, open_database
 from controller.stores.serving import newest_specs
 from controller.stores.tokens import first_token
-from controller.supervisor import Supervisor
-from controller.task_writing import TaskWriter
-from controller.ticks import Ticks
-from controller.user_topics import user_topics
 from schemas.topics import CONTROLLER_PRESENCE
 from schemas.views import BrokerView
 from schemas.wire import ControllerPresence

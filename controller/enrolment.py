@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from controller.broker_access import BrokerAccess
-from controller.broker_accounts import OWN_USERS, settled
+from controller.brokers.access import BrokerAccess
+from controller.brokers.accounts import OWN_USERS, settled
 from controller.stores.database import Database
 from controller.stores.edges import add_edge, refuse_known
 from controller.stores.tables import EdgeRow

@@ -8,12 +8,12 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from controller.manifests import Manifests
-from controller.run_logs import RunLogs
-from controller.run_steps import EdgeSaid
+from controller.runs.logs import RunLogs
+from controller.runs.steps import EdgeSaid
+from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
 from controller.stores.edges import note_presence, note_report
 from controller.stores.runs import load_run
-from controller.supervisor import Supervisor
 from schemas.errors import NotFound
 from schemas.report import Report
 from schemas.runs import LogBatch, RunAck, RunEvent

@@ -6,7 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlmodel import Session
 
-from controller.ingestion import Ingestion
+from controller.data.ingestion import Ingestion
 from controller.stores.collections import CollectionStore
 from controller.stores.edges import list_edges, report_of
 from controller.stores.runs import count_by_state

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from sqlmodel import Session
 
-from controller.gate import judge
-from controller.run_steps import Registered, Run
+from controller.runs.gate import judge
+from controller.runs.steps import Registered, Run
+from controller.runs.supervisor import Supervisor
+from controller.runs.task_writing import uploaded
 from controller.stores.database import Database
 from controller.stores.models import add_version, ensure_model, move_alias, next_version, resolve, versions
 from controller.stores.runs import move_watermarks
-from controller.supervisor import Supervisor
-from controller.task_writing import uploaded
 from schemas.errors import BadInput, Conflict
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, Lineage, ModelVersion, Signature

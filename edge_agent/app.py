@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 
 from edge_agent.blob_cache import BlobCache, blobs_of_models, blobs_of_pipelines, blobs_of_tasks
-from edge_agent.deployments import Deployments
 from edge_agent.events import Outbox
 from edge_agent.fetching import Fetcher
 from edge_agent.gathering import Gatherer
 from edge_agent.ground import Ground, open_ground
-from edge_agent.inputs import Inputs
 from edge_agent.manifests import ManifestIntake
-from edge_agent.pipelines import PipelineSupervisor
 from edge_agent.presence import Announcer
 from edge_agent.reporting import Reporter
+from edge_agent.serving.deployments import Deployments
+from edge_agent.serving.pipelines import PipelineSupervisor
+from edge_agent.serving.shelf import Shelf
 from edge_agent.settings import AgentSettings
-from edge_agent.shelf import Shelf
-from edge_agent.tasks import TaskBoard
-from edge_agent.workshop import Workshop
+from edge_agent.tasks.board import TaskBoard
+from edge_agent.tasks.inputs import Inputs
+from edge_agent.tasks.workshop import Workshop
 from schemas import topics
 from schemas.errors import Unreachable
 from schemas.names import BlobRef

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edge_agent.inputs import SPEC_LIMIT_BYTES, named_inputs
-from edge_agent.task_machine import Task
+from edge_agent.tasks.inputs import SPEC_LIMIT_BYTES, named_inputs
+from edge_agent.tasks.task_machine import Task
 from schemas.errors import TidemillError
 from schemas.jobs import TaskSpec
 from schemas.manifest import WantedModel, WantedPipeline

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from edge_agent.executor import TaskKey
+from edge_agent.execution.executor import TaskKey
 from edge_agent.journal import Journal
 from schemas import topics
 from schemas.errors import Unreachable

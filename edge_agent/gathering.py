@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from edge_agent.capabilities import capabilities, disk_free_bytes, load_per_cpu
-from edge_agent.deployments import Deployments
 from edge_agent.manifests import ManifestIntake
+from edge_agent.serving.deployments import Deployments
 from edge_agent.settings import AgentSettings
-from edge_agent.tasks import TaskBoard
+from edge_agent.tasks.board import TaskBoard
 from schemas.report import Report
 
 

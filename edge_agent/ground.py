@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from edge_agent.data_folder import DataFolder
-from edge_agent.executor import Executor
-from edge_agent.executors import make_executor
+from edge_agent.execution.executor import Executor
+from edge_agent.execution.executors import make_executor
 from edge_agent.journal import Journal
 from edge_agent.presence import Announcer
 from edge_agent.settings import AgentSettings

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
-from edge_agent.executor import TaskKey
-from edge_agent.task_machine import Task, accept
+from edge_agent.execution.executor import TaskKey
+from edge_agent.tasks.task_machine import Task, accept
 from schemas.errors import BadInput, Conflict
 from schemas.manifest import Manifest, WantedRun
 from schemas.runs import EdgeEvent, RunEvent

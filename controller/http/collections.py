@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from controller.data.imports import import_rows
 from controller.http.bodies import upload
 from controller.http.services import Parts
-from controller.imports import import_rows
 from schemas.views import CollectionView, ImportResult, Page, Reject
 
 router = APIRouter(tags=["collections"])

@@ -4,9 +4,9 @@ from fastapi import APIRouter
 from sqlmodel import Session
 
 from controller.http.services import Parts
+from controller.runs.ticks import due_after
 from controller.stores.jobs import get_job, list_jobs, save_job
 from controller.stores.runs import queue_run
-from controller.ticks import due_after
 from controller.views import job_view, run_view
 from schemas.errors import Conflict
 from schemas.views import JobView, Page, RunView

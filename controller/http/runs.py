@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from controller.http.services import Parts
-from controller.run_steps import CancelAsked
+from controller.runs.steps import CancelAsked
 from controller.stores.runs import get_row, list_rows
 from controller.views import run_view
 from schemas.runs import LIVE, RunState

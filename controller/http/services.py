@@ -7,16 +7,16 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from controller.data.ingestion import Ingestion
 from controller.enrolment import Enrolment
-from controller.fleet import FleetDesk
-from controller.ingestion import Ingestion
+from controller.fleets.desk import FleetDesk
 from controller.manifests import Manifests
-from controller.run_logs import RunLogs
+from controller.runs.logs import RunLogs
+from controller.runs.supervisor import Supervisor
+from controller.runs.ticks import Ticks
 from controller.settings import ControllerSettings
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
-from controller.supervisor import Supervisor
-from controller.ticks import Ticks
 from schemas.broker import BrokerAddress
 from schemas.views import BrokerView
 from transport.blob_store import BlobDirectory

@@ -4,7 +4,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
-from controller.query_functions import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS
+from controller.data.query_functions import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS
 
 
 @dataclass(slots=True)

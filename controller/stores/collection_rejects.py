@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from controller.payloads import Rejected
+from controller.data.payloads import Rejected
 from controller.stores.collection_tables import collections, rejects
 from schemas.views import Reject
 

@@ -8,8 +8,8 @@ from typing import Literal
 import orjson
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from controller.column_values import utc_text
-from controller.payloads import Parsed, Rejected, Row
+from controller.data.column_values import utc_text
+from controller.data.payloads import Parsed, Rejected, Row
 from controller.stores import collection_rejects
 from controller.stores.collection_changes import add_columns, added_columns, check_new, check_topics
 from controller.stores.collection_database import CollectionDatabase

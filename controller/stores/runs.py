@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
-from controller.run_machine import first_deadline
-from controller.run_steps import Run
+from controller.runs.machine import first_deadline
+from controller.runs.steps import Run
 from controller.stores.tables import RunRow, WatermarkRow
 from schemas.errors import Conflict, NotFound
 from schemas.jobs import JobSpec

@@ -138,8 +138,13 @@ class World:
         return self.edges[name]
 
     async def until_online(self, name: str = "press-1", *, online: bool = True) -> None:
-        """Wait until the controller sees the edge come or go."""
-        await until(lambda: (self.client.edge(name).online is online) or None, f"{name} to be online={online}")
+        """Wait until the controller sees the edge go, or come and say what it has."""
+
+        def look() -> bool | None:
+            edge = self.client.edge(name)
+            return True if edge.online is online and (edge.report is not None or not online) else None
+
+        await until(look, f"{name} to be online={online}")
 
     async def apply(self, *documents: dict[str, object]) -> Applied:
         """Write a fleet file and apply it."""

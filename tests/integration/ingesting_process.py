@@ -10,8 +10,8 @@ import signal
 import sys
 from collections.abc import Iterable
 
-from controller.ingestion import Ingestion
-from controller.payloads import Parsed
+from controller.data.ingestion import Ingestion
+from controller.data.payloads import Parsed
 from controller.stores.collections import CollectionStore
 from schemas.broker import BrokerAddress
 

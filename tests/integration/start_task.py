@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
-from edge_agent import task_folder
-from edge_agent.executor import TaskKey
+from edge_agent.execution import task_folder
+from edge_agent.execution.executor import TaskKey
 from schemas.jobs import TaskSpec
 from tests.integration.workbench import make_executor
 from transport.blob_store import BlobDirectory

@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.events import FIRST_REPEAT_S, Outbox
 from edge_agent.journal import Journal
-from edge_agent.task_machine import Noted, advance
+from edge_agent.tasks.task_machine import Noted, advance
 from schemas import topics
 from schemas.broker import BrokerAddress
 from schemas.manifest import WantedRun

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.payloads import Parsed, Rejected
+from controller.data.payloads import Parsed, Rejected
 from controller.stores.collection_rejects import KEPT
 from controller.stores.collections import CollectionStore
 from schemas.collections import CollectionSpec, ColumnType

@@ -9,8 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlmodel import Session, SQLModel, create_engine
 
-from controller.run_machine import advance
-from controller.run_steps import CancelAsked, Refused, Waits
+from controller.runs.machine import advance
+from controller.runs.steps import CancelAsked, Refused, Waits
+from controller.runs.ticks import due_after
 from controller.stores.database import Database, open_database
 from controller.stores.jobs import fire_due, get_job, next_due, save_job
 from controller.stores.runs import (
@@ -22,7 +23,6 @@ from controller.stores.runs import (
     queue_run,
     save_step,
 )
-from controller.ticks import due_after
 from schemas.errors import Conflict
 from schemas.jobs import JobSpec
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.docker_engine import DockerEngine
-from edge_agent.docker_executor import availability
-from edge_agent.docker_options import container_name, task_options
-from edge_agent.environments import InstallSettings
-from edge_agent.task_control import is_running
+from edge_agent.execution.docker_engine import DockerEngine
+from edge_agent.execution.docker_executor import availability
+from edge_agent.execution.docker_options import container_name, task_options
+from edge_agent.execution.environments import InstallSettings
+from edge_agent.execution.task_control import is_running
 from schemas.errors import TaskFailed, Unreachable
 from tests.conftest import free_port
 from tests.integration.workbench import IMAGE, Workbench, limits, make_executor, workbench

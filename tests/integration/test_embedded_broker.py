@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 from pydantic import SecretStr
 
-from controller.broker_accounts import settled
-from controller.embedded_broker import EmbeddedBroker, embedded_broker
+from controller.brokers.accounts import settled
+from controller.brokers.embedded import EmbeddedBroker, embedded_broker
 from schemas.broker import BrokerAddress
 from schemas.errors import Unauthorized
 from schemas.topics import CONTROLLER_PRESENCE, MANIFEST, REPORT

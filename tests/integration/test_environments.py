@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.environment_place import Place, key_of
-from edge_agent.environments import EnvironmentCache
+from edge_agent.execution.environment_place import Place, key_of
+from edge_agent.execution.environments import EnvironmentCache
 from edge_agent.polling import until
 from schemas.errors import TaskFailed
 from tests.integration.workbench import Workbench, make_executor, workbench

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from edge_agent import outputs
-from edge_agent.docker_executor import DockerExecutor, availability
-from edge_agent.environments import InstallSettings
-from edge_agent.process_executor import ProcessExecutor
+from edge_agent.execution import outputs
+from edge_agent.execution.docker_executor import DockerExecutor, availability
+from edge_agent.execution.environments import InstallSettings
+from edge_agent.execution.process_executor import ProcessExecutor
 from pipeline_runtime import graph
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.library_module import Library

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge_agent import outputs, task_folder
-from edge_agent.docker_executor import availability
-from edge_agent.executor import ExitResult
+from edge_agent.execution import outputs, task_folder
+from edge_agent.execution.docker_executor import availability
+from edge_agent.execution.executor import ExitResult
 from schemas.errors import TaskFailed
 from tests.integration.workbench import IMAGE, WRITE_MODEL, Workbench, limits, workbench
 

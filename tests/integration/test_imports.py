@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from controller.imports import MAX_ARRAY_BYTES, import_rows
+from controller.data.imports import MAX_ARRAY_BYTES, import_rows
 from controller.stores.collections import CollectionStore
 from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import BadInput, NotFound, TooLarge

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from controller.ingestion import Ingestion
+from controller.data.ingestion import Ingestion
 from controller.stores.collections import CollectionStore
 from schemas.broker import BrokerAddress
 from schemas.collections import CollectionSpec, ColumnType

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from edge_agent import outputs, task_folder
-from edge_agent.executor import TaskKey
+from edge_agent.execution import outputs, task_folder
+from edge_agent.execution.executor import TaskKey
 from schemas.errors import TaskFailed
 from schemas.jobs import Limits, TaskSpec
 from transport.blob_store import BlobDirectory

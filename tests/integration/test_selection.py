@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from controller.selection import check, select
+from controller.data.selection import check, select
 from controller.stores.collections import CollectionStore
 from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import BadInput, TooLarge

@@ -7,14 +7,14 @@ from uuid import uuid4
 
 import pytest
 
-from edge_agent.environments import InstallSettings
+from edge_agent.execution.environments import InstallSettings
+from edge_agent.execution.process_executor import ProcessExecutor
 from edge_agent.fetching import Fetcher
-from edge_agent.inputs import Inputs
 from edge_agent.journal import Journal
-from edge_agent.process_executor import ProcessExecutor
-from edge_agent.task_machine import Task
-from edge_agent.tasks import TaskBoard
-from edge_agent.workshop import Workshop
+from edge_agent.tasks.board import TaskBoard
+from edge_agent.tasks.inputs import Inputs
+from edge_agent.tasks.task_machine import Task
+from edge_agent.tasks.workshop import Workshop
 from schemas.broker import BrokerAddress
 from schemas.jobs import TaskScript, TaskSpec
 from schemas.manifest import Manifest, WantedRun

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from edge_agent import task_folder
-from edge_agent.docker_executor import DockerExecutor
-from edge_agent.environments import InstallSettings
-from edge_agent.executor import Environment, Executor, ExitResult, TaskHandle, TaskKey, TaskRequest
-from edge_agent.process_executor import ProcessExecutor
+from edge_agent.execution import task_folder
+from edge_agent.execution.docker_executor import DockerExecutor
+from edge_agent.execution.environments import InstallSettings
+from edge_agent.execution.executor import Environment, Executor, ExitResult, TaskHandle, TaskKey, TaskRequest
+from edge_agent.execution.process_executor import ProcessExecutor
 from schemas.jobs import Limits, TaskData, TaskScript, TaskSpec
 from transport.blob_store import BlobDirectory
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.gate import judge
+from controller.runs.gate import judge
 from schemas.jobs import JobSpec
 
 

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from edge_agent.executor import TaskKey
+from edge_agent.execution.executor import TaskKey
 from edge_agent.journal import Journal
-from edge_agent.task_machine import Noted, advance
+from edge_agent.tasks.task_machine import Noted, advance
 from schemas.errors import BadInput, Conflict
 from schemas.manifest import Manifest, WantedRun
 from schemas.names import BlobRef

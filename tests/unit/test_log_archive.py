@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from edge_agent.log_archive import HEAD_BYTES, TAIL_BYTES, archive
+from edge_agent.tasks.log_archive import HEAD_BYTES, TAIL_BYTES, archive
 from transport.blob_store import BlobDirectory
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.payloads import Parsed, parse_rows
+from controller.data.payloads import Parsed, parse_rows
 from schemas.collections import CollectionSpec, ColumnType
 
 SPEC = CollectionSpec(

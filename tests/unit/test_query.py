@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.query import check_job_query, check_query
-from controller.query_window import Window
+from controller.data.query import check_job_query, check_query
+from controller.data.query_window import Window
 from schemas.errors import BadInput
 from schemas.jobs import Query
 

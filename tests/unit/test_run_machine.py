@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.run_machine import advance, pending
-from controller.run_steps import (
+from controller.runs.machine import advance, pending
+from controller.runs.steps import (
     CancelAsked,
     DeadlinePassed,
     Dispatch,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.executor import ExitResult, TaskKey
-from edge_agent.outcomes import judge
-from edge_agent.reconcile import AcceptTask, EndTask, RefuseTask, steps
-from edge_agent.task_machine import (
+from edge_agent.execution.executor import ExitResult, TaskKey
+from edge_agent.tasks.outcomes import judge
+from edge_agent.tasks.reconcile import AcceptTask, EndTask, RefuseTask, steps
+from edge_agent.tasks.task_machine import (
     NOTES_KEPT,
     Condemned,
     Ended,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edge_agent.pipeline_serving import serve
-from edge_agent.worker_protocol import Connect, Load, ModelFile, Order, WorkerStatus
+from edge_agent.serving.pipeline_serving import serve
+from edge_agent.serving.worker_protocol import Connect, Load, ModelFile, Order, WorkerStatus
 from schemas.broker import BrokerAddress
 from schemas.errors import BadInput
 from schemas.report import PipelineState

@@ -1,0 +1,1 @@
+"""The broker: an embedded one, its accounts, and how each party reaches it."""

@@ -1,0 +1,1 @@
+"""Applying fleet documents: checked whole, then made so."""

@@ -1,0 +1,98 @@
+"""Applies fleet documents: what is the same stays, what differs is made or changed, and nothing if one is wrong."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from controller.fleets.changes import FleetChanges
+from controller.fleets.check import BadFleet, FleetCheck, Known
+from controller.registry import Registry
+from controller.stores.collections import CollectionStore
+from controller.stores.database import Database
+from controller.stores.edges import list_edges
+from controller.stores.models import list_models
+from controller.stores.serving import list_libraries, list_pipelines
+from schemas.collections import CollectionSpec
+from schemas.errors import BadInput
+from schemas.fleet import AppliedChange, CollectionDocument, Fleet, ModelDocument
+from schemas.models import Signature
+from schemas.views import Applied, FieldError
+from transport.blob_store import BlobDirectory
+
+
+class FleetDesk:
+    """Where fleets are applied; ``on_change`` tells the daemon's loops to look again."""
+
+    def __init__(
+        self,
+        database: Database,
+        collections: CollectionStore,
+        blobs: BlobDirectory,
+        registry: Registry,
+        on_change: Callable[[], Awaitable[None]],
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database, self._collections, self._blobs = database, collections, blobs
+        self._registry, self._on_change, self._clock = registry, on_change, clock
+        self._one_at_a_time = asyncio.Lock()
+
+    async def apply(self, fleet: Fleet, *, dry_run: bool) -> Applied:
+        """Apply the documents, or only say what applying them would do.
+
+        Raises:
+            BadFleet: something is wrong, and nothing was changed.
+            Conflict: a collection's columns do not fit what it holds, and nothing was changed.
+        """
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self._check, fleet)
+            signatures = await self._check_models(fleet)
+            changes = await asyncio.to_thread(self._change, fleet, signatures, dry_run=dry_run)
+        if not dry_run:
+            await self._on_change()
+        return Applied(changes=changes, dry_run=dry_run)
+
+    def _check(self, fleet: Fleet) -> None:
+        with self._database.transaction() as session:
+            known = Known(
+                edges=frozenset(row.name for row in list_edges(session)),
+                collections=self._collections.specs(),
+                models=frozenset(row.name for row in list_models(session)),
+                libraries=frozenset(row.name for row in list_libraries(session)),
+                pipelines=frozenset(row.name for row in list_pipelines(session)),
+            )
+        FleetCheck(fleet, known, self._blobs).run()
+
+    async def _check_models(self, fleet: Fleet) -> dict[str, Signature]:
+        """The signature of every model file. Raises BadFleet when one cannot be served."""
+        signatures: dict[str, Signature] = {}
+        errors: list[FieldError] = []
+        for index, document in enumerate(fleet.documents):
+            if isinstance(document, ModelDocument) and document.file is not None and document.file.blob is not None:
+                try:
+                    signatures[document.name] = await self._registry.check_file(document.file.blob)
+                except BadInput as error:
+                    message = f"{document.name}: {document.file.path}: {error}"
+                    errors.append(FieldError(where=f"documents[{index}].file", message=message))
+        if errors:
+            raise BadFleet(tuple(errors))
+        return signatures
+
+    def _change(self, fleet: Fleet, signatures: dict[str, Signature], *, dry_run: bool) -> tuple[AppliedChange, ...]:
+        """Collections first, in their own database: were the rest to fail, applying again finds them as they are."""
+        specs = [
+            CollectionSpec.model_validate(document.model_dump(exclude={"kind"}))
+            for document in fleet.documents
+            if isinstance(document, CollectionDocument)
+        ]
+        declared = {change.name: change for change in self._collections.declare_all(specs, dry_run=dry_run)}
+        with self._database.transaction() as session:
+            changes = FleetChanges(session, self._registry, signatures, declared, self._clock())
+            # Models first: a job brings the model that it names, which then would no longer be new.
+            order = sorted(
+                range(len(fleet.documents)), key=lambda at: not isinstance(fleet.documents[at], ModelDocument)
+            )
+            made = {at: changes.make(fleet.documents[at]) for at in order}
+            if dry_run:
+                session.rollback()
+        return tuple(made[at] for at in sorted(made))

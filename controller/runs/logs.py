@@ -1,0 +1,92 @@
+"""The logs of runs: one file per attempt, each line behind its number, so that gaps and repeats show."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID
+
+from controller.runs.steps import Run
+
+_MAX_BYTES = 64 * 1024 * 1024  # more than an edge's cap, so that only a broken edge reaches it
+
+
+class RunLogs:
+    """Where log lines are kept. Reading and writing block for a moment: use ``asyncio.to_thread`` for whole logs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._next: dict[tuple[UUID, int], int] = {}
+        self._news: defaultdict[UUID, asyncio.Event] = defaultdict(asyncio.Event)
+
+    def append(self, run_id: UUID, attempt: int, *, first_line: int, lines: Iterable[str]) -> None:
+        """Keep the lines that are not here yet; a batch that was delivered twice adds nothing."""
+        path = self._path(run_id, attempt)
+        known = self._next_line(run_id, attempt)
+        fresh = [(number, line) for number, line in enumerate(lines, start=first_line) if number >= known]
+        if fresh and (not path.exists() or path.stat().st_size < _MAX_BYTES):
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(f"{number}\t{_one_line(line)}\n" for number, line in fresh)
+            self._next[run_id, attempt] = fresh[-1][0] + 1
+
+    def replace(self, run_id: UUID, attempt: int, whole: Path) -> None:
+        """Put the edge's own log in place of what came live, so that no gap is left."""
+        path = self._path(run_id, attempt)
+        part = path.with_suffix(".part")
+        with whole.open(encoding="utf-8", errors="replace") as source, part.open("w", encoding="utf-8") as file:
+            number = -1
+            for number, line in enumerate(source):
+                file.write(f"{number}\t{_one_line(line)}\n")
+        part.replace(path)
+        self._next[run_id, attempt] = number + 1
+
+    def read(self, run_id: UUID, attempt: int, *, from_line: int, limit: int) -> tuple[list[str], int]:
+        """Up to ``limit`` lines with a number of at least ``from_line``, and the number to ask for next."""
+        lines: list[str] = []
+        following = from_line
+        path = self._path(run_id, attempt)
+        if path.exists():
+            with path.open(encoding="utf-8") as file:
+                for entry in file:
+                    number, _, line = entry.rstrip("\n").partition("\t")
+                    if int(number) >= from_line:
+                        lines.append(line)
+                        following = int(number) + 1
+                        if len(lines) >= limit:
+                            break
+        return lines, following
+
+    def follow(self, run: Run) -> None:
+        """The run moved: wake who waits for it, and remember nothing of it once it has ended."""
+        if run.ended_at is not None:
+            self._next.pop((run.id, run.attempt), None)
+        self.announce(run.id)
+
+    def announce(self, run_id: UUID) -> None:
+        """Wake everybody who waits for news of this run: lines, or another state."""
+        event = self._news.pop(run_id, None)
+        if event is not None:
+            event.set()
+
+    async def wait_for_news(self, run_id: UUID, timeout_s: float) -> None:
+        """Wait until something is announced, or the time is over."""
+        event = self._news[run_id]
+        try:
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    def _next_line(self, run_id: UUID, attempt: int) -> int:
+        key = run_id, attempt
+        if key not in self._next:
+            _, self._next[key] = self.read(run_id, attempt, from_line=0, limit=2**63)
+        return self._next[key]
+
+    def _path(self, run_id: UUID, attempt: int) -> Path:
+        return self._folder / f"{run_id}-{attempt}.log"
+
+
+def _one_line(line: str) -> str:
+    return line.rstrip("\r\n").replace("\r", "␍").replace("\n", "␊")

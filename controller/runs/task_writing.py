@@ -1,0 +1,124 @@
+"""Freezes a run's data and writes down the task that its edge will do."""
+
+import asyncio
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from controller.data.selection import select
+from controller.runs.steps import Event, Refused, Run, Selected
+from controller.stores.collections import CollectionStore
+from controller.stores.database import Database
+from controller.stores.models import resolve, versions
+from controller.stores.runs import live_runs, watermarks
+from schemas.errors import BadInput
+from schemas.jobs import JobSpec, Query, TaskData, TaskScript, TaskSpec
+from schemas.models import MODEL_FILE, DataSelection
+from schemas.names import BlobRef, File, FileTree
+from transport.blob_store import BlobDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What a new run builds upon, read in one transaction."""
+
+    blocked_by: str  # an earlier run of the job that still goes on, or empty
+    after: dict[tuple[int, str], int]  # watermarks
+    base_version: int | None  # the job's own last version
+    additional: FileTree  # what that version left
+    base_model: BlobRef | None
+
+
+class TaskWriter:
+    """From a job to the rows and the TaskSpec of one run."""
+
+    def __init__(
+        self,
+        database: Database,
+        collections: CollectionStore,
+        blobs: BlobDirectory,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+    ) -> None:
+        self._database, self._collections, self._blobs = database, collections, blobs
+        self._max_bytes, self._timeout_s = max_bytes, timeout_s  # of one query
+
+    async def write(self, run: Run) -> Event:
+        """Select the rows and write the task: what came of it, for the run machine.
+
+        Raises:
+            BadInput: a query failed; the message says which and why.
+        """
+        before = await self._database.read(lambda session: _read(session, run))
+        if before.blocked_by:
+            return Refused(f"run {before.blocked_by} of {run.job.name} is still under way")
+        data = await asyncio.to_thread(self._select, run.job, before.after)
+        refusal = too_little(run.job, data)
+        if refusal:
+            return Refused(refusal)
+        task = await asyncio.to_thread(self._blobs.put_bytes, _task(run, data, before).model_dump_json().encode())
+        return Selected(tuple(data), task, before.base_version)
+
+    def _select(self, job: JobSpec, after: dict[tuple[int, str], int]) -> list[DataSelection]:
+        queries: list[tuple[Query, int]] = [
+            (query, after.get((index, query.collection or ""), 0)) for index, query in enumerate(job.queries, start=1)
+        ]
+        if not queries:
+            return []
+        return select(self._collections, queries, self._blobs, max_bytes=self._max_bytes, timeout_s=self._timeout_s)
+
+
+def too_little(job: JobSpec, data: list[DataSelection]) -> str:
+    """Why these rows are too few to train on; empty if they are not."""
+    if not job.queries:
+        return ""
+    rows = sum(selection.rows for selection in data)
+    new_only = [selection.collection for selection in data if selection.collection and not selection.rows]
+    if rows == 0 and new_only:
+        return f"there were no new entries in collection {', '.join(new_only)} since the last training"
+    if rows == 0:
+        return "the job's queries gave no rows"
+    if rows < job.min_rows:
+        return f"there were {rows} rows, and the job asks for at least {job.min_rows}"
+    return ""
+
+
+def _read(session: Session, run: Run) -> _Before:
+    earlier = next((other for other in live_runs(session, job=run.job.name) if other.id != run.id), None)
+    own = next((card for card in versions(session, model=run.job.model) if card.lineage.job == run.job.name), None)
+    base = resolve(session, ref=run.job.base_model or run.job.model)
+    return _Before(
+        blocked_by=str(earlier.id) if earlier else "",
+        after=watermarks(session, job=run.job.name),
+        base_version=own.version if own else None,
+        additional=own.additional if own else {ref.name: uploaded(ref) for ref in run.job.inputs},
+        base_model=base[0].files[MODEL_FILE] if base else None,
+    )
+
+
+def _task(run: Run, data: list[DataSelection], before: _Before) -> TaskSpec:
+    job = run.job
+    return TaskSpec(
+        run_id=run.id,
+        job=job.name,
+        scripts=tuple(TaskScript(name=ref.name, blob=uploaded(ref)) for ref in job.scripts),
+        requirements=uploaded(job.requirements) if job.requirements else None,
+        data=tuple(
+            TaskData(index=index, blob=selection.blob, rows=selection.rows)
+            for index, selection in enumerate(data, start=1)
+        ),
+        additional=before.additional,
+        base_model=before.base_model,
+        metrics=tuple(metric.name for metric in job.metrics),
+        params=job.params,
+        image=job.image,
+        limits=job.limits,
+    )
+
+
+def uploaded(ref: File) -> BlobRef:
+    """The bytes of a file that a document names. Raises BadInput when they were never uploaded."""
+    if ref.blob is None:
+        raise BadInput(f"{ref.path} was named but not uploaded; `tidemill apply` uploads the files it names")
+    return ref.blob

@@ -1,0 +1,151 @@
+"""Keeps one pipeline's worker as it should be: running the wanted version, started again when it ends, or gone.
+
+wanted ──▶ start ─▶ Load ─▶ Load (swap) ─▶ … ─ended▶ pause ─▶ start
+   └ no longer ─▶ Stop ─▶ have the broker forget its session ─▶ gone
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+
+from edge_agent.serving.crash_watch import CrashWatch
+from edge_agent.serving.pipeline_sessions import PipelineSessions
+from edge_agent.serving.pipeline_standing import Standing
+from edge_agent.serving.ready import ReadyPipeline
+from edge_agent.serving.worker_process import WorkerProcess, worker_process
+from edge_agent.serving.worker_protocol import SOUND_S, Connect, WorkerStatus
+from schemas.broker import BrokerAddress
+from schemas.errors import TidemillError
+from schemas.report import PipelineState, PipelineStatus
+from transport.mqtt import connect
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 60.0
+FORGET_S = 30.0  # to reach the broker, before it is tried again
+
+
+class PipelineKeeper:
+    """What one pipeline should be, and what it is."""
+
+    def __init__(
+        self,
+        name: str,
+        client_id: str,
+        broker: BrokerAddress,
+        sessions: PipelineSessions,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._name, self._client_id, self._broker = name, client_id, broker
+        self._sessions, self._on_change = sessions, on_change
+        self._wanted: ReadyPipeline | None = None
+        self._news = asyncio.Event()
+        self._standing = Standing(name)
+        self._pause_s = FIRST_PAUSE_S
+        self._watch = CrashWatch()
+
+    def want(self, pipeline: ReadyPipeline | None) -> None:
+        """Run this from now on; None: be gone. Wanting the same again changes nothing."""
+        if pipeline != self._wanted:
+            self._wanted = pipeline
+            self._watch.forgive()
+            self._news.set()
+
+    @property
+    def status(self) -> PipelineStatus | None:
+        """What the report says of it; None when it is not wanted."""
+        return self._standing.status(self._wanted.version) if self._wanted else None
+
+    async def run(self) -> None:
+        """Keep it so until it is not wanted any more and the broker has forgotten it."""
+        try:
+            await self._keep()
+        finally:
+            self._watch.close()
+
+    async def _keep(self) -> None:
+        while True:
+            self._news.clear()
+            if self._wanted is None:
+                if await self._forgotten():
+                    return
+                continue
+            began = asyncio.get_running_loop().time()
+            try:
+                reason = await self._one_life(self._wanted)
+            except Exception as error:  # whatever it is, it must not end the keepers of other pipelines
+                log.exception("pipeline not kept", extra={"pipeline": self._name})
+                reason = f"{type(error).__name__}: {error}"
+            if self._wanted is not None:
+                await self._pause(reason, lived_s=asyncio.get_running_loop().time() - began)
+
+    async def _one_life(self, wanted: ReadyPipeline) -> str:
+        """From a worker's start to its end; returns why it ended."""
+        self._tell(WorkerStatus(state=PipelineState.STARTING, reason="its worker starts"))
+        stale = self._sessions.filters(self._name) - wanted.filters
+        order = Connect(
+            broker=self._broker,
+            client_id=self._client_id,
+            stale_filters=tuple(sorted(stale)),
+            mark_fd=self._watch.fd if self._watch.careful else None,
+            deadly=self._watch.deadly,
+        )
+        self._watch.began()
+        async with worker_process(self._name, self._watch.fd) as worker, asyncio.TaskGroup() as tasks:
+            await worker.send(order)
+            following = tasks.create_task(self._follow(worker), name=f"orders for {self._name}")
+            async for status in worker.statuses():
+                self._tell(status)
+                self._note_session(status)
+            following.cancel()
+            return await worker.end()
+
+    async def _follow(self, worker: WorkerProcess) -> None:
+        """Tell the worker what is wanted, whenever that changes."""
+        while (wanted := self._wanted) is not None:
+            self._sessions.remember(self._name, self._sessions.filters(self._name) | wanted.filters)
+            await worker.send(wanted.as_order())
+            await self._news.wait()
+            self._news.clear()
+        await worker.end()
+
+    def _note_session(self, status: WorkerStatus) -> None:
+        wanted = self._wanted
+        if wanted is not None and status.state is PipelineState.LISTENING and status.version == wanted.version:
+            self._sessions.remember(self._name, wanted.filters)  # what was listened to before is unsubscribed from
+
+    async def _pause(self, reason: str, *, lived_s: float) -> None:
+        """Wait before the next start: longer after each early end, not at all when something else is wanted."""
+        self._watch.ended(lived_s)
+        reason = self._standing.worker_ended(reason)
+        log.warning("pipeline worker ended", extra={"pipeline": self._name, "reason": reason})
+        self._on_change()
+        pause_s = FIRST_PAUSE_S if lived_s > SOUND_S else self._pause_s
+        self._pause_s = min(pause_s * 2, LAST_PAUSE_S)
+        if await self._something_new_within(random.uniform(pause_s / 2, pause_s)):
+            self._pause_s = FIRST_PAUSE_S
+
+    async def _forgotten(self) -> bool:
+        """Have the broker forget the session; False when it could not be reached or the pipeline is wanted again."""
+        try:
+            async with asyncio.timeout(FORGET_S), connect(self._broker, self._client_id, clean_session=True):
+                pass
+        except (TidemillError, TimeoutError) as error:
+            reason = str(error) or "it did not answer in time"
+            log.warning("the broker still keeps a session", extra={"pipeline": self._name, "reason": reason})
+            await self._something_new_within(LAST_PAUSE_S)
+            return False
+        self._sessions.forget(self._name)
+        return self._wanted is None
+
+    async def _something_new_within(self, pause_s: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                return await self._news.wait()
+        return False
+
+    def _tell(self, status: WorkerStatus) -> None:
+        if self._standing.tell(status):
+            self._on_change()

@@ -1,0 +1,156 @@
+"""Serves one pipeline over one MQTT connection, as its orders say; in a worker or in a person's command.
+
+Connect ─▶ Load ─▶ Load … ─▶ Stop, or the orders end
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from edge_agent.serving.link_broker import LinkBroker
+from edge_agent.serving.worker_protocol import SOUND_S, Connect, Load, Order, Stop, WorkerStatus
+from pipeline_runtime.builtin import builtin_types
+from pipeline_runtime.crash_guard import CrashGuard
+from pipeline_runtime.engine import Engine
+from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.loading import load
+from schemas.errors import TidemillError, Unreachable
+from schemas.report import PipelineState
+from transport.mqtt import Link, connect
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 2.5  # for what is in flight at the end; an agent that is stopped must be gone in five seconds
+LOOK_S = 0.5  # how often the status is looked at
+LIFE_S = 5.0  # how often it is told though nothing has changed
+
+Tell = Callable[[WorkerStatus], None]
+
+
+async def serve(orders: AsyncIterator[Order], tell: Tell) -> None:
+    """Follow the orders until they end, then end what is in flight.
+
+    Raises:
+        BadInput: the first pipeline cannot be loaded. One that comes later is refused, and the one before goes on.
+        Unauthorized: the broker refuses a topic that the pipeline listens to.
+    """
+    first = await anext(orders, None)
+    if not isinstance(first, Connect):
+        return
+    failure: Exception | None = None
+    try:
+        await _serve(first, orders, tell)
+    except* TidemillError as errors:
+        failure = errors.exceptions[0]
+    if failure is not None:
+        raise failure
+
+
+async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> None:
+    async with (
+        connect(first.broker, first.client_id, clean_session=not first.keep_session, wait=False) as link,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for topic_filter in first.stale_filters:
+            tasks.create_task(link.unsubscribe(topic_filter), name="leave a stale topic")
+        guard = CrashGuard(first.mark_fd, frozenset(first.deadly))
+        engine = Engine(LinkBroker(link), tasks, guard=guard, cautious=first.mark_fd is not None)
+        serving = _Serving(link, engine, tell)
+        asyncio.get_running_loop().call_later(SOUND_S, engine.be_bold)
+        helpers = [
+            tasks.create_task(serving.load_newest(), name="load"),
+            tasks.create_task(serving.show_life(), name="show life"),
+        ]
+        async for order in orders:
+            if isinstance(order, Stop):
+                break
+            if isinstance(order, Load):
+                serving.want(order)
+        for helper in helpers:
+            helper.cancel()
+        await serving.drain()
+
+
+class _Serving:
+    """What is wanted, what is served, and how to say so."""
+
+    def __init__(self, link: Link, engine: Engine, tell: Tell) -> None:
+        self._link, self._engine, self._tell = link, engine, tell
+        self._wanted: Load | None = None
+        self._served: Load | None = None
+        self._news = asyncio.Event()
+        self._trouble = ""  # why what is wanted is not what is served
+
+    def want(self, order: Load) -> None:
+        """Load this next; one that is waiting is passed over."""
+        self._wanted = order
+        self._news.set()
+
+    async def load_newest(self) -> None:
+        """Load whatever is wanted, again and again."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._wanted == self._served:
+                self._trouble = ""  # of a version that is no longer wanted
+            elif self._wanted is not None:
+                await self._load(self._wanted)
+
+    async def _load(self, order: Load) -> None:
+        try:
+            plan = compile_graph(order.spec, builtin_types())
+            models = {ref: model.path for ref, model in order.models.items()}
+            before = self._engine.loaded
+            loaded = await asyncio.to_thread(
+                load, plan, order.version, models=models, libraries=order.libraries, before=before
+            )
+            await self._engine.swap(loaded)
+        except Unreachable as error:  # the link connects again by itself; the subscriptions are ours to try again
+            self._trouble = str(error)
+            self._news.set()
+        except TidemillError as error:
+            self._trouble = f"version {order.version}: {error}"
+            if self._served is None:
+                self._tell(self.status().model_copy(update={"state": PipelineState.FAILED}))
+                raise
+            log.warning("pipeline not swapped", extra={"version": order.version, "reason": str(error)})
+        else:
+            self._served, self._trouble = order, ""
+            log.info("pipeline loaded", extra={"version": order.version})
+        self._tell(self.status())
+
+    def status(self) -> WorkerStatus:
+        """How it does now."""
+        counters, served = self._engine.counters, self._served
+        disconnected = "" if self._link.connected else str(self._link.trouble or "connecting to the broker")
+        trouble = self._trouble or disconnected
+        if served is None:
+            state = PipelineState.STARTING
+        else:
+            state = PipelineState.DEGRADED if trouble else PipelineState.LISTENING
+        failure = f"last failed message: {counters.last_failure}" if counters.last_failure else ""
+        return WorkerStatus(
+            state=state,
+            reason=trouble or failure,
+            version=served.version if served else 0,
+            models={ref: model.version for ref, model in served.models.items()} if served else {},
+            received=counters.received,
+            answered=counters.answered,
+            failed=counters.failed,
+        )
+
+    async def show_life(self) -> None:
+        """Tell the status when it has changed, and every now and then."""
+        loop = asyncio.get_running_loop()
+        told, told_at = None, loop.time()
+        while True:
+            status = self.status()
+            if status != told or loop.time() - told_at >= LIFE_S:
+                self._tell(status)
+                told, told_at = status, loop.time()
+            await asyncio.sleep(LOOK_S)
+
+    async def drain(self) -> None:
+        """End what is in flight, and tell how it ended."""
+        await self._engine.drain(DRAIN_S)
+        self._tell(self.status())

@@ -1,0 +1,53 @@
+"""What is known of a pipeline: told by the worker it has, and counted over those it had."""
+
+from edge_agent.serving.worker_protocol import WorkerStatus
+from schemas.report import PipelineState, PipelineStatus
+
+_NOTHING = {"received": 0, "answered": 0, "failed": 0}
+
+
+class Standing:
+    """How one pipeline does, over all its workers."""
+
+    def __init__(self, name: str) -> None:
+        self.told = WorkerStatus(state=PipelineState.STARTING)
+        self._name = name
+        self._past = self.told  # of its counters alone
+        self._restarts = 0
+
+    def tell(self, status: WorkerStatus) -> bool:
+        """Take what the worker says; whether there is more news in it than its counters."""
+        before, self.told = self.told, status
+        return before.model_copy(update=_NOTHING) != status.model_copy(update=_NOTHING)
+
+    def worker_ended(self, reason: str) -> str:
+        """The worker ended unasked; returns why: the reason that it gave itself is better than what was seen of it."""
+        if self.told.state is PipelineState.FAILED:
+            reason = self.told.reason
+        self._past = self._sum()
+        self._restarts += 1
+        self.told = WorkerStatus(state=PipelineState.FAILED, reason=reason)
+        return reason
+
+    def status(self, wanted_version: int) -> PipelineStatus:
+        """What the report says."""
+        counters = self._sum()
+        return PipelineStatus(
+            name=self._name,
+            version=self.told.version or wanted_version,
+            state=self.told.state,
+            reason=self.told.reason,
+            models=self.told.models,
+            received=counters.received,
+            answered=counters.answered,
+            failed=counters.failed,
+            restarts=self._restarts,
+        )
+
+    def _sum(self) -> WorkerStatus:
+        return WorkerStatus(
+            state=self.told.state,
+            received=self._past.received + self.told.received,
+            answered=self._past.answered + self.told.answered,
+            failed=self._past.failed + self.told.failed,
+        )

@@ -1,0 +1,82 @@
+"""Runs the pipelines that an edge should run, each in a worker process of its own."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from edge_agent.serving.pipeline_keeper import PipelineKeeper
+from edge_agent.serving.pipeline_sessions import PipelineSessions
+from edge_agent.serving.ready import ReadyModel, ReadyPipeline
+from schemas.broker import BrokerAddress
+from schemas.names import EdgeName
+from schemas.report import PipelineStatus
+
+__all__ = ["PipelineSupervisor", "ReadyModel", "ReadyPipeline"]
+
+
+class PipelineSupervisor:
+    """Keeps workers as they are wanted."""
+
+    def __init__(
+        self,
+        edge: EdgeName,
+        broker: BrokerAddress,
+        on_change: Callable[[], None],
+        *,
+        sessions_file: Path | None = None,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            edge: Part of the workers' client ids.
+            broker: The one that the pipelines' data goes through.
+            on_change: Called on the event loop when a status has changed in more than its counters.
+            sessions_file: Where to note which sessions the broker keeps for us; without it, the session of a
+                pipeline that is removed while the agent is off is never ended.
+        """
+        self._edge, self._broker, self._on_change = edge, broker, on_change
+        self._sessions = PipelineSessions(sessions_file)
+        self._keepers: dict[str, tuple[PipelineKeeper, asyncio.Task[None]]] = {}
+
+    def apply(self, wanted: Mapping[str, ReadyPipeline], *, coming: Collection[str] | None = None) -> None:
+        """Run these and no others; saying so again changes nothing.
+
+        Args:
+            wanted: By name, ready to run.
+            coming: Pipelines that are wanted but not ready yet: the broker goes on keeping their messages. None: not
+                known, so of the sessions of an earlier agent none is ended.
+        """
+        unwanted = set(self._keepers)
+        if coming is not None:
+            unwanted |= self._sessions.names - set(coming)
+        for name in unwanted.difference(wanted):
+            self._keeper(name).want(None)
+        for name, pipeline in wanted.items():
+            self._keeper(name).want(pipeline)
+
+    def statuses(self) -> tuple[PipelineStatus, ...]:
+        """How each wanted pipeline does."""
+        statuses = (keeper.status for keeper, _ in self._keepers.values())
+        return tuple(status for status in statuses if status is not None)
+
+    async def close(self) -> None:
+        """End every worker, within five seconds; the broker keeps what comes for them meanwhile."""
+        tasks = [task for _, task in self._keepers.values()]
+        self._keepers.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _keeper(self, name: str) -> PipelineKeeper:
+        keeper, task = self._keepers.get(name, (None, None))
+        if keeper is None or task is None or task.done():
+            client_id = f"tidemill-{self._edge}-pipeline-{name}"
+            keeper = PipelineKeeper(name, client_id, self._broker, self._sessions, self._on_change)
+            task = asyncio.create_task(keeper.run(), name=f"pipeline {name}")
+            task.add_done_callback(lambda ended: self._remove(name, ended))
+            self._keepers[name] = keeper, task
+        return keeper
+
+    def _remove(self, name: str, ended: asyncio.Task[None]) -> None:
+        if name in self._keepers and self._keepers[name][1] is ended:
+            del self._keepers[name]

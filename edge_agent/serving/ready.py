@@ -1,0 +1,39 @@
+"""Models and pipelines of which every file is here and verified."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.serving.worker_protocol import Load, ModelFile
+from schemas.names import LibraryName, ModelRef
+from schemas.pipelines import PipelineSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyModel:
+    """A model version on this edge's disk."""
+
+    name: str
+    version: int
+    path: Path  # of its model.onnx
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPipeline:
+    """A pipeline version with everything that its nodes refer to."""
+
+    name: str
+    version: int
+    spec: PipelineSpec
+    models: Mapping[ModelRef, ReadyModel]  # keyed as the nodes write it
+    libraries: Mapping[LibraryName, Path]
+
+    def as_order(self) -> Load:
+        """The order to answer with it."""
+        models = {ref: ModelFile(version=model.version, path=model.path) for ref, model in self.models.items()}
+        return Load(version=self.version, spec=self.spec, models=models, libraries=dict(self.libraries))
+
+    @property
+    def filters(self) -> frozenset[str]:
+        """The topic filters that its worker subscribes to; the worker is the one to check that they are any."""
+        return frozenset(str(node.params.get("topic")) for node in self.spec.nodes if node.type == "mqtt_sub")

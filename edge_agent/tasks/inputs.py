@@ -1,0 +1,75 @@
+"""Bringing a task's spec and inputs onto this machine."""
+
+from collections.abc import Callable, Iterator
+
+from pydantic import ValidationError
+
+from edge_agent.execution.executor import TaskKey
+from edge_agent.fetching import Fetcher
+from schemas.errors import TaskFailed, TidemillError
+from schemas.jobs import TaskSpec
+from schemas.names import BlobRef
+
+SPEC_LIMIT_BYTES = 4 * 1024 * 1024
+RESERVE_BYTES = 50 * 1024 * 1024  # a task is not begun on a disk that its log alone would fill
+
+
+class Inputs:
+    """Fetches what a task needs before its folder can be made."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+
+    async def spec(self, key: TaskKey, ref: BlobRef, note: Callable[[str], None]) -> TaskSpec:
+        """The task's spec, fetched unless it is here.
+
+        Raises:
+            TaskFailed: it cannot be had, is not one this agent understands, or is another run's.
+        """
+        try:
+            text = await self._fetcher.read(ref, SPEC_LIMIT_BYTES, note)
+            spec = TaskSpec.model_validate_json(text)
+        except TidemillError as error:
+            raise TaskFailed(f"the task's spec cannot be had: {error}") from error
+        except ValidationError as error:
+            raise TaskFailed(f"the task's spec {ref.digest} is not one this agent understands: {error}") from error
+        if spec.run_id != key.run_id:
+            raise TaskFailed(f"the spec {ref.digest} is of run {spec.run_id}, not of run {key.run_id}")
+        return spec
+
+    async def fetch(self, spec: TaskSpec, note: Callable[[str], None]) -> None:
+        """Bring every input here, whole and verified.
+
+        Raises:
+            TaskFailed: one cannot be had, or the disk is too small for them and the outputs; the reason names it.
+        """
+        inputs = dict(named_inputs(spec))
+        missing = {ref.digest: ref.size_bytes for ref in inputs.values() if not self._fetcher.held(ref)}
+        copied_bytes = sum(ref.size_bytes for ref in inputs.values())  # into the task's folder
+        needed_bytes = sum(missing.values()) + copied_bytes + RESERVE_BYTES
+        if needed_bytes > self._fetcher.free_bytes:
+            raise TaskFailed(
+                f"not enough disk for the inputs: they need {needed_bytes / 1e6:.0f} MB to be fetched and laid out, "
+                f"{self._fetcher.free_bytes / 1e6:.0f} MB are free"
+            )
+        if missing:
+            note(f"fetching {len(missing)} inputs, {sum(missing.values()) / 1e6:.1f} MB")
+        for name, ref in inputs.items():
+            try:
+                await self._fetcher.fetch(ref, note)
+            except TidemillError as error:
+                raise TaskFailed(f"the input {name} cannot be had: {error}") from error
+
+
+def named_inputs(spec: TaskSpec) -> Iterator[tuple[str, BlobRef]]:
+    """Every blob that the scripts get, by the name people know it by."""
+    for script in spec.scripts:
+        yield f"script {script.name}", script.blob
+    for data in spec.data:
+        yield f"data {data.index}", data.blob
+    for path, ref in spec.additional.items():
+        yield f"additional {path}", ref
+    if spec.requirements is not None:
+        yield "requirements", spec.requirements
+    if spec.base_model is not None:
+        yield "base model", spec.base_model

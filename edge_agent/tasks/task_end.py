@@ -1,0 +1,89 @@
+"""Watching a started task until its scripts have ended, and gathering what it leaves behind."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from edge_agent.execution import outputs, task_folder
+from edge_agent.execution.executor import Executor, ExitResult, TaskHandle
+from edge_agent.patience import to_its_end, until_reachable
+from edge_agent.tasks.log_archive import ArchivedLog, archive
+from edge_agent.tasks.outcomes import judge
+from edge_agent.tasks.task_machine import Condemned, Task
+from edge_agent.tasks.workshop import Workshop
+from schemas.errors import TidemillError
+from schemas.jobs import TaskSpec
+from schemas.runs import Exited, Outcome, Outputs
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 5.0  # between asking scripts to end and killing them
+TAIL_LINE_LENGTH = 500  # the log's blob has the lines whole
+EXITED_LIMIT = 250_000  # characters, of up to four bytes; a broker takes a megabyte
+
+
+async def result_in_time(
+    executor: Executor, handle: TaskHandle, task: Task, timeout_s: float, condemn: Callable[[Condemned], None]
+) -> ExitResult | None:
+    """Wait for the scripts; when their time is over, say so to ``condemn`` first, then stop them.
+
+    The time runs from their start by the wall clock, so that it goes on while the agent is away; once the agent
+    watches, the monotonic clock counts what is left.
+    """
+
+    def note(reason: str) -> None:
+        log.warning("executor is away", extra={"task": str(handle.key), "reason": reason})
+
+    if task.verdict is None:
+        try:
+            async with asyncio.timeout(_left_s(task, timeout_s)) as limit:
+                return await until_reachable(lambda: executor.wait(handle), note)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            condemn(Condemned(Outcome.TIMED_OUT, f"still running after {timeout_s:g} s (limits.timeout_s)"))
+    await until_reachable(lambda: executor.stop(handle, grace_s=STOP_GRACE_S), note)
+    return await until_reachable(lambda: executor.wait(handle), note)
+
+
+async def gather(shop: Workshop, task: Task, handle: TaskHandle, spec: TaskSpec, result: ExitResult | None) -> Exited:
+    """Judge the end, keep outputs and log as blobs: what to tell. Doing it twice gives the same."""
+    outcome, reason = judge(task, result, spec.limits)
+    made: Outputs | None = None
+    if outcome is Outcome.OK:
+        try:
+            folder = task_folder.folder_of(shop.folders, task.key)
+            made = await to_its_end(asyncio.to_thread(outputs.collect, folder, spec, shop.blobs))
+        except (TidemillError, OSError) as error:
+            outcome, reason = Outcome.OUTPUT_REFUSED, str(error)
+    kept = await _log_of(shop, handle)
+    exited = Exited(
+        outcome=outcome,
+        reason=reason,
+        exit_code=result.exit_code if result else None,
+        script_s=result.script_s if result else 0.0,
+        outputs=made,
+        log=kept.blob if kept else None,
+        log_tail=tuple(line[:TAIL_LINE_LENGTH] for line in kept.tail) if kept else (),
+    )
+    if made is not None and len(exited.model_dump_json()) > EXITED_LIMIT:
+        refusal = "the names of the additional outputs are too long to be told in one message; pack them into fewer"
+        return exited.model_copy(update={"outcome": Outcome.OUTPUT_REFUSED, "reason": refusal, "outputs": None})
+    return exited
+
+
+async def _log_of(shop: Workshop, handle: TaskHandle) -> ArchivedLog | None:
+    """The log, if it is still there; a task that is over ends without it rather than not at all."""
+    try:
+        return await archive(shop.executor.log_lines(handle, 0), shop.blobs)
+    except (TidemillError, OSError) as error:
+        log.warning("log could not be kept", extra={"task": str(handle.key), "reason": str(error)})
+        return None
+
+
+def _left_s(task: Task, timeout_s: float) -> float:
+    if task.launched_at is None:
+        return timeout_s
+    gone_s = (datetime.now(UTC) - task.launched_at).total_seconds()
+    return max(0.0, timeout_s - max(0.0, gone_s))  # a clock set back must not lengthen it
