@@ -1,6 +1,9 @@
 """Exchanges whole documents anew whenever the broker is reached again: correctness does not rest on what it keeps."""
 
+from contextlib import suppress
+
 from controller.manifests import Manifests
+from schemas.errors import Unreachable
 from schemas.topics import CONTROLLER_PRESENCE
 from schemas.wire import ControllerPresence
 from transport.mqtt import Link
@@ -16,5 +19,6 @@ class Greeting:
     async def serve(self) -> None:
         """Greet now and after every reconnection, until cancelled."""
         async for _ in self._link.connections():
-            await self._link.publish(CONTROLLER_PRESENCE.pattern, self._here.to_wire(), retain=True)
+            with suppress(Unreachable):  # the connection broke again: the next one greets
+                await self._link.publish(CONTROLLER_PRESENCE.pattern, self._here.to_wire(), retain=True)
             await self._manifests.mark_all(again=True)

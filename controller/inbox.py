@@ -14,7 +14,7 @@ from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
 from controller.stores.edges import note_presence, note_report
 from controller.stores.runs import load_run
-from schemas.errors import NotFound
+from schemas.errors import NotFound, Unreachable
 from schemas.report import Report
 from schemas.runs import LogBatch, RunAck, RunEvent
 from schemas.topics import PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, Topic
@@ -53,7 +53,7 @@ class Inbox:
                 tasks.create_task(self._take(topic, handle), name=f"inbox {topic.pattern}")
 
     async def _take(self, topic: Topic, handle: "Handler") -> None:
-        subscription = await self._link.subscribe(topic.filter())
+        subscription = await self._link.subscribe_patiently(topic.filter())
         async for message in subscription:
             ids = topic.parse(message.topic)
             if ids is None:
@@ -65,6 +65,8 @@ class Inbox:
                 first = error.errors(include_url=False)[0]
                 facts = {"topic": message.topic, "reason": f"{first['loc']}: {first['msg']}"}
                 log.warning("message refused", extra=facts)
+            except Unreachable:  # it was not acknowledged: its edge sends it again
+                log.info("acknowledgement not delivered", extra={"topic": message.topic})
 
     async def _presence(self, edge: str, message: Message) -> None:
         presence = Presence.model_validate_json(message.payload)

@@ -22,9 +22,7 @@ from edge_agent.tasks.board import TaskBoard
 from edge_agent.tasks.inputs import Inputs
 from edge_agent.tasks.workshop import Workshop
 from schemas import topics
-from schemas.errors import Unreachable
 from schemas.names import BlobRef
-from transport.mqtt import Link, Subscription
 from transport.transfer import BlobReceiver, BlobSender
 
 log = logging.getLogger(__name__)
@@ -90,7 +88,7 @@ class Agent:
             "connections": self._announcer.follow_connections(link, self._tell_anew),
             "events": self._outbox.serve(),
             "reports": self._reporter.serve(self._gatherer.report),
-            "blobs": self._serve_blobs(),
+            "blobs": self._sender.serve(),
             "blob cache": self._cache.serve(),
         }.items():
             self._group.create_task(work, name=name)
@@ -112,23 +110,18 @@ class Agent:
             self._reporter.changed()
 
     async def _take_manifests(self) -> None:
-        messages = await _subscribed(self._ground.link, topics.MANIFEST.to(edge=self._settings.edge))
+        messages = await self._ground.link.subscribe_patiently(topics.MANIFEST.to(edge=self._settings.edge))
         async for _ in self._intake.serve(messages):
             self._reporter.changed()
 
     async def _take_acknowledgements(self) -> None:
-        acks = await _subscribed(self._ground.link, topics.RUN_ACKS.filter(edge=self._settings.edge))
+        acks = await self._ground.link.subscribe_patiently(topics.RUN_ACKS.filter(edge=self._settings.edge))
         await self._outbox.take_acknowledgements(acks)
 
     async def _follow_controller(self) -> None:
         link = self._ground.link
-        messages = await _subscribed(link, topics.CONTROLLER_PRESENCE.to())
+        messages = await link.subscribe_patiently(topics.CONTROLLER_PRESENCE.to())
         await self._announcer.follow_controller(link, messages, self._tell_anew)
-
-    async def _serve_blobs(self) -> None:
-        async for _ in self._ground.blob_link.connections():
-            with suppress(Unreachable):  # gone before it had subscribed: the next connection serves
-                await self._sender.serve()
 
     def _tell_anew(self) -> None:
         self._outbox.send_again()
@@ -158,11 +151,3 @@ class Agent:
             yield from (run.spec for run in manifest.runs)
             yield from blobs_of_models(manifest.models, blobs)
             yield from blobs_of_pipelines(manifest.pipelines, blobs)
-
-
-async def _subscribed(link: Link, topic_filter: str) -> Subscription:
-    """Subscribe as soon as there is a connection that lasts long enough for it."""
-    async for _ in link.connections():
-        with suppress(Unreachable):
-            return await link.subscribe(topic_filter)
-    raise Unreachable(f"the connection was closed before {topic_filter!r} could be subscribed to")

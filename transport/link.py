@@ -141,6 +141,18 @@ class Link:
             self._granted.pop(topic_filter, None)
         return subscription
 
+    async def subscribe_patiently(self, topic_filter: str, *, qos: Literal[0, 1] = 1) -> Subscription:
+        """Subscribe as soon as there is a connection that lasts long enough for it.
+
+        Raises:
+            Unauthorized: the broker refuses.
+            Unreachable: the link was closed meanwhile.
+        """
+        async for _ in self.connections():
+            with suppress(Unreachable):
+                return await self.subscribe(topic_filter, qos=qos)
+        raise Unreachable(f"the connection was closed before {topic_filter!r} could be subscribed to")
+
     async def unsubscribe(self, topic_filter: str) -> None:
         """End a subscription, or one that a persistent session still has from before.
 

@@ -48,7 +48,7 @@ class BlobSender:
     async def serve(self) -> None:
         """Answer asks until cancelled, or until the link is closed."""
         only = {"edge": self._edge} if self._edge else {}
-        asks = await self._link.subscribe(BLOB_ASK.filter(**only), qos=0)
+        asks = await self._link.subscribe_patiently(BLOB_ASK.filter(**only), qos=0)
         async with asyncio.TaskGroup() as answering:
             async for message in asks:
                 edge = (BLOB_ASK.parse(message.topic) or {}).get("edge", "")

@@ -152,6 +152,22 @@ async def test_results_finished_offline_are_delivered(world: World, tmp_path: Pa
     await assert_one_version(world, range(5))
 
 
+@pytest.mark.slow
+async def test_a_long_outage_of_the_broker_ends_nobody(world: World, tmp_path: Path) -> None:
+    """Without a broker for longer than any publish waits, both daemons go on, and the run ends well when it is back."""
+    await world.add_edge()
+    go_on = tmp_path / "go on"
+    run_id = await train_until(world, go_on)
+    world.broker.kill()
+    go_on.touch()
+    await world.add_edge("press-2", start=False)
+    log = world.controller.log
+    await until(lambda: "manifest not published" in log.read_text() or None, "a publish to be given up")
+    world.broker.start()
+    assert (await world.until_state(run_id, RunState.SUCCEEDED)).attempt == 1
+    await assert_one_version(world, range(5))
+
+
 @pytest.mark.parametrize("online", [True, False])
 async def test_cancel_ends_the_task(world: World, tmp_path: Path, online: bool) -> None:
     """A cancelled run's script is gone within 10 s of the edge knowing, also when it was away at the time."""
