@@ -30,13 +30,13 @@ class BlobChunk:
     """
 
     size_bytes: int
-    data: bytes
+    data: bytes | memoryview  # a view where copying 64 KiB once more would be felt
 
     MISSING = 2**64 - 1
 
     def to_wire(self) -> bytes:
         """The bytes to publish."""
-        return self.size_bytes.to_bytes(8, "big") + self.data
+        return b"".join((self.size_bytes.to_bytes(8, "big"), self.data))
 
     @classmethod
     def from_wire(cls, payload: bytes) -> "BlobChunk":
@@ -47,4 +47,4 @@ class BlobChunk:
         """
         if not 8 <= len(payload) <= 8 + CHUNK_BYTES:
             raise BadPayload(f"a blob chunk of {len(payload)} bytes; 8 to {8 + CHUNK_BYTES} are allowed")
-        return cls(int.from_bytes(payload[:8], "big"), payload[8:])
+        return cls(int.from_bytes(payload[:8], "big"), memoryview(payload)[8:])

@@ -14,7 +14,7 @@ from transport.blob_store import BlobDirectory
 from transport.blob_writer import BlobWriter
 from transport.link import Link
 from transport.subscription import Message, Subscription
-from transport.window import Window
+from transport.window import Piece, Window
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Pull:
                 await asyncio.to_thread(part.write, b"".join(pieces))
                 progress(self._window.held_bytes, self._ref.size_bytes)
 
-    def _take(self, message: Message) -> list[bytes]:
+    def _take(self, message: Message) -> list[Piece]:
         try:
             offset = int((BLOB_CHUNK.parse(message.topic) or {})["offset"])
             chunk = BlobChunk.from_wire(message.payload)

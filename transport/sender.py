@@ -97,8 +97,10 @@ class BlobSender:
             log.error("a blob cannot be read", extra={"digest": wanted.digest, "reason": str(error)})  # noqa: TRY400
             return
 
+        view = memoryview(data)
+
         async def send(start: int) -> None:
-            chunk = BlobChunk(size_bytes, data[start : start + CHUNK_BYTES])
+            chunk = BlobChunk(size_bytes, view[start : start + CHUNK_BYTES])
             topic = BLOB_CHUNK.to(edge=edge, digest=wanted.digest, offset=str(wanted.offset + start))
             with suppress(Unreachable):
                 await self._link.publish(topic, chunk.to_wire(), qos=0)

@@ -7,6 +7,8 @@ WINDOW_BYTES = 32 * CHUNK_BYTES  # asked for and not yet come, at most
 _FIRST_WINDOW_BYTES = 4 * CHUNK_BYTES
 _MOST_EARLY = 2 * WINDOW_BYTES // CHUNK_BYTES
 
+Piece = bytes | memoryview
+
 
 class Window:
     """Asks for a little, then for more while it comes, and starts small again when it stops coming.
@@ -19,7 +21,7 @@ class Window:
         self._size_bytes = size_bytes
         self._asked_bytes = held_bytes
         self._width_bytes = _FIRST_WINDOW_BYTES
-        self._early: dict[int, bytes] = {}  # chunks that came before those in front of them, by offset
+        self._early: dict[int, Piece] = {}  # chunks that came before those in front of them, by offset
 
     @property
     def complete(self) -> bool:
@@ -36,7 +38,7 @@ class Window:
             self._asked_bytes += length
         return ranges
 
-    def take(self, offset: int, data: bytes) -> list[bytes]:
+    def take(self, offset: int, data: Piece) -> list[Piece]:
         """Accept a chunk; returns what can be written now. Repeats, and what was not asked for, give nothing."""
         end = offset + len(data)
         asked_for = self.held_bytes < end <= self._size_bytes and offset < self._asked_bytes
