@@ -1,5 +1,8 @@
 """Models of every kind that training brings: loaded, described, asked."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -74,3 +77,14 @@ async def test_a_slow_model_answers_from_a_thread(tmp_path: Path) -> None:
     assert answers[0] == [[2.0, 4.0]]
     assert isinstance(answers[1], Awaitable)
     assert await answers[1] == answers[0]
+
+
+def test_the_runtime_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    """ONNX Runtime begins a telemetry session, with a file for it, when it is imported; not here."""
+    subprocess.run(
+        [sys.executable, "-c", "import pipeline_runtime.onnx_model"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        check=True,
+        timeout=60,
+    )
+    assert list(tmp_path.iterdir()) == []
