@@ -125,7 +125,7 @@ class JobSpec(Written):
     params: dict[str, object] = {}
     image: str | None = None  # default: the edge's
     limits: Limits = Limits()
-    min_rows: PositiveInt = 1  # of all queries together
+    min_rows: PositiveInt = 1  # of the new-data-only queries together; of all if there are none
     gate: Gate = Gate()
     max_attempts: PositiveInt = 3  # a lost edge is tried again; a failing script is not
     lost_after_s: Duration = 3600.0  # an edge silent for longer has lost its task

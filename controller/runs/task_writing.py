@@ -1,6 +1,7 @@
 """Freezes a run's data and writes down the task that its edge will do."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlmodel import Session
@@ -69,18 +70,22 @@ class TaskWriter:
         return select(self._collections, queries, self._blobs, max_bytes=self._max_bytes, timeout_s=self._timeout_s)
 
 
-def too_little(job: JobSpec, data: list[DataSelection]) -> str:
-    """Why these rows are too few to train on; empty if they are not."""
+def too_little(job: JobSpec, data: Sequence[DataSelection]) -> str:
+    """Why these rows are too few to train on; empty if they are not.
+
+    With new-data-only queries their rows count, not those of the tables that they are joined with or given beside.
+    """
     if not job.queries:
         return ""
-    rows = sum(selection.rows for selection in data)
-    new_only = [selection.collection for selection in data if selection.collection and not selection.rows]
-    if rows == 0 and new_only:
-        return f"there were no new entries in collection {', '.join(new_only)} since the last training"
+    new = [selection for selection in data if selection.collection is not None]
+    rows = sum(selection.rows for selection in new or data)
+    if rows == 0 and new:
+        names = ", ".join(sorted({str(selection.collection) for selection in new}))
+        return f"there were no new entries in collection {names} since the last training"
     if rows == 0:
         return "the job's queries gave no rows"
     if rows < job.min_rows:
-        return f"there were {rows} rows, and the job asks for at least {job.min_rows}"
+        return f"there were {rows} {'new ' if new else ''}rows, and the job asks for at least {job.min_rows}"
     return ""
 
 
