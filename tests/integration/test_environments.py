@@ -31,6 +31,8 @@ async def test_an_installer_that_outlives_its_agent_is_waited_for(tmp_path: Path
         request, notes = bench.request(spec), list[str]()
         again = asyncio.create_task(bench.executor.prepare(request, notes.append))
         assert await until(lambda: notes == ["waiting for the same environment to be installed"], 20)
+        requirements.unlink()
+        os.mkfifo(requirements)  # the old installer has the old pipe open: what is written next is not for it
         os.close(pip)  # the old installer ends
         pip = await writer(requirements)  # the new one starts
         os.write(pip, b"tidepool\n")
