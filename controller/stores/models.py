@@ -1,7 +1,6 @@
 """The registry's rows: models, their numbered versions, their movable aliases."""
 
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -54,12 +53,6 @@ def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef) -> 
         )
     )
     session.flush()
-
-
-def version_of_run(session: Session, *, run_id: UUID) -> int | None:
-    """The version that a run registered."""
-    row = session.exec(select(VersionRow).where(VersionRow.run_id == run_id)).first()
-    return row.version if row else None
 
 
 def versions(session: Session, *, model: str) -> list[ModelVersion]:
