@@ -21,7 +21,7 @@ from controller.stores.runs import move_watermarks
 from schemas.errors import BadInput, Conflict
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, Lineage, ModelVersion, Signature
-from schemas.names import BlobRef
+from schemas.names import BlobRef, FileRef
 from schemas.runs import Outputs, Started
 from transport.blob_store import BlobDirectory
 
@@ -88,7 +88,7 @@ class Registry:
             edge=run.edge,
             data=run.data,
             scripts={ref.name: uploaded(ref) for ref in run.job.scripts},
-            requirements=uploaded(run.job.requirements) if run.job.requirements else None,
+            requirements=uploaded(run.job.requirements) if isinstance(run.job.requirements, FileRef) else None,
             executor=started.executor,
             image=started.image,
             image_digest=started.image_digest,

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from schemas.broker import BrokerAddress, check_broker_url
-from schemas.names import Duration
+from schemas.names import Duration, Identifier
 from transport.settings_file import FileSettings, read_settings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -35,6 +35,7 @@ class ControllerSettings(FileSettings):
     embedded_broker_port: Port = 1883  # 0: any free one, kept from then on
     control_url: str | None = None  # default: SQLite in data_dir
     collections_url: str | None = None  # default: another SQLite in data_dir
+    sources: dict[Identifier, SecretStr] = {}  # databases that queries may read, by name: SQLAlchemy URLs
     upload_mb: PositiveInt = 2048  # the largest file that may be uploaded
     query_timeout_s: Duration = 300.0
     selection_mb: PositiveInt = 4096  # the most that one query may give

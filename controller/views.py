@@ -1,5 +1,6 @@
 """From rows to what the API answers."""
 
+from pydantic import TypeAdapter
 from sqlmodel import Session
 
 from controller.stores.edges import labels_of, list_edges, report_of
@@ -12,8 +13,10 @@ from controller.wanted import chooses, references, wanted_model, wanted_on
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineState, PipelineStatus
-from schemas.runs import LIVE
+from schemas.runs import LIVE, RunTrigger, Usage
 from schemas.views import AliasView, DeploymentView, EdgeView, JobView, LibraryView, ModelView, PipelineView, RunView
+
+_TRIGGER: TypeAdapter[RunTrigger] = TypeAdapter(RunTrigger)
 
 
 def edge_view(row: EdgeRow) -> EdgeView:
@@ -39,7 +42,12 @@ def run_view(row: RunRow) -> RunView:
         reason=run.reason,
         attempt=run.attempt,
         edge=run.edge,
-        trigger="manual" if row.trigger == "manual" else "schedule",
+        trigger=_TRIGGER.validate_python(row.trigger),
+        cause=row.cause,
+        full=row.full,
+        replays=row.replays,
+        priority=row.priority,
+        not_before=row.not_before,
         scheduled_at=row.scheduled_at,
         created_at=row.created_at,
         started_at=run.started_at,
@@ -48,7 +56,11 @@ def run_view(row: RunRow) -> RunView:
         script_s=exited.script_s if exited else None,
         exit_code=exited.exit_code if exited else None,
         executor=started.executor if started else "",
+        environment=started.environment if started else "",
         environment_cached=started.environment_cached if started else None,
+        image=started.image if started else "",
+        image_digest=started.image_digest if started else "",
+        usage=exited.usage if exited else Usage(),
         data=run.data,
         metrics=exited.outputs.metrics if exited and exited.outputs else {},
         model=run.job.model,

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from edge_agent.tasks.inputs import SPEC_LIMIT_BYTES, named_inputs
 from edge_agent.tasks.task_machine import Task
 from schemas.errors import TidemillError
-from schemas.jobs import TaskSpec
 from schemas.manifest import WantedModel, WantedPipeline
 from schemas.models import ModelVersion
 from schemas.names import BlobDigest, BlobRef
+from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
 from schemas.broker import BrokerAddress
@@ -21,6 +21,7 @@ class Install(BaseModel):
     wheelhouse: Path | None = None  # a folder of wheels, for machines without internet
     ca_bundle: Path | None = None  # authorities to trust when installing; default: this machine's
     pip_args: tuple[str, ...] = ()  # such as --no-index
+    uv: bool = True  # install with uv where there is one; else, and whatever uv cannot do, with pip
     timeout_s: Duration = 1800.0
 
 
@@ -43,9 +44,12 @@ class AgentSettings(FileSettings):
     executor: Literal["docker", "process"] = "docker"
     image: str = "python:3.11-slim-bookworm"  # for jobs that name none
     max_tasks: PositiveInt = 1  # more wait until one has ended
+    folders: tuple[Path, ...] = ()  # what jobs may read here (edge_folder): these, and what is below
+    sealing_key: SecretStr | None = None  # X25519, as enrolment wrote it; opens the secrets of jobs
     labels: dict[str, str] = {}
     report_every_s: Duration = 10.0
     install: Install = Install()
+    environments_mb: PositiveInt = 20_480  # unneeded environments go, oldest first, when all of them take more
     blob_cache_mb: PositiveInt = 10_240  # unneeded blobs go, oldest first, when all of them take more
     end_tasks_on_exit: bool = False  # default: tasks go on without the agent and are adopted when it is back
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from schemas.jobs import Written
+from schemas.written import Written
 
 
 def check_broker_url(url: str) -> str:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
-from schemas.jobs import Written
 from schemas.names import Identifier
 from schemas.topics import check_filter
+from schemas.written import Written
 
 
 class ColumnType(StrEnum):

@@ -7,12 +7,13 @@ from pydantic import TypeAdapter
 from schemas.blobs import BlobAsk
 from schemas.collections import CollectionSpec
 from schemas.fleet import DeploymentSpec, Fleet, FleetDocument, LibrarySpec, ModelSpec
-from schemas.jobs import JobSpec, TaskSpec
+from schemas.jobs import JobSpec
 from schemas.manifest import Manifest, SignedManifest
 from schemas.models import ModelVersion
 from schemas.pipelines import PipelineSpec
 from schemas.report import Report
 from schemas.runs import LogBatch, RunAck, RunEvent
+from schemas.tasks import TaskSpec
 from schemas.wire import ControllerPresence, Presence
 
 DOCUMENTS: dict[str, TypeAdapter[Any]] = {

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from schemas.collections import CollectionSpec
-from schemas.jobs import JobSpec, Written
+from schemas.jobs import JobSpec
 from schemas.names import EdgeName, File, LibraryName, ModelRef, Name
 from schemas.pipelines import PipelineSpec
+from schemas.written import Written
 
 
 class ModelSpec(Written):

@@ -1,104 +1,69 @@
-"""What to train and when (JobSpec), and what an edge needs to do it once (TaskSpec)."""
+"""What to train: when, from which rows, with which scripts, where, and what becomes of the result."""
 
 import json
 import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
-from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    StringConstraints,
     field_validator,
     model_validator,
 )
 
-from schemas.names import BlobRef, Duration, EdgeName, File, FileName, FileTree, Identifier, ModelRef, Name
+from schemas.names import Duration, EdgeName, File, FileName, Identifier, ModelRef, Name
+from schemas.queries import Holdout, Query
+from schemas.schedules import Misfire, MisfirePolicy, Overlap, OverlapPolicy, Schedule, Trigger
+from schemas.written import Written
 
-SHORTEST_PERIOD_S = 1.0  # every firing is a row for ever
 MAX_PARAMS_BYTES = 100_000  # one environment variable has to hold them
-_TAKEN_VARIABLES = re.compile(r"model_file|base_model|progress|additional_output_folder|collection_data_\d+")
+_TAKEN_NAMES = (
+    r"model_file|base_model|progress|metrics|holdout_data|edge_folder|additional_output_folder|collection_data_\d+"
+)
+_TAKEN_METRICS = re.compile(_TAKEN_NAMES)
+_TAKEN_VARIABLES = re.compile(
+    rf"({_TAKEN_NAMES})_path|TIDEMILL_.*|PATH|HOME|TMPDIR|VIRTUAL_ENV|PYTHON.*|LD_.*", re.IGNORECASE
+)
 
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,126}$")]
+"""An environment variable."""
 
-class Written(BaseModel):
-    """What people write: an unknown key is a typing mistake and is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Schedule(Written):
-    """When a job is due: exactly one of ``every``, ``cron`` and ``at``."""
-
-    every: Duration | None = None
-    cron: str | None = None  # five fields
-    at: AwareDatetime | None = None
-    timezone: str = "UTC"  # for cron
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{value!r} is no time zone; write one such as Europe/Paris") from error
-        return value
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Schedule":
-        given = [name for name in ("every", "cron", "at") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"exactly one of every, cron and at is needed, not {' and '.join(given) or 'none'}")
-        if self.every is not None and self.every < SHORTEST_PERIOD_S:
-            raise ValueError(f"every {self.every:g} s is too often; the shortest period is {SHORTEST_PERIOD_S:g} s")
-        if self.cron is not None and len(self.cron.split()) != 5:
-            raise ValueError(f"cron {self.cron!r} has not five fields (minute hour day month weekday)")
-        return self
-
-
-class Query(Written):
-    """Rows for the scripts: one SELECT over collections."""
-
-    query: Annotated[str, Field(min_length=1, max_length=100_000)]
-    new_data_only: bool = False
-    collection: Identifier | None = None  # whose new rows are meant
-
-    @model_validator(mode="after")
-    def _names_its_collection(self) -> "Query":
-        if self.new_data_only and self.collection is None:
-            raise ValueError("new_data_only needs `collection`: the one whose new rows are meant")
-        return self
+RequirementLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,500}$")]
+"""One line of a requirements file, such as ``scikit-learn==1.7``."""
 
 
 class Metric(Written):
-    """A number that the scripts must write to ``<name>_path``."""
+    """A number that the scripts write to ``<name>_path``."""
 
     name: Identifier
     better: Literal["higher", "lower"] = "higher"
+    required: bool = True  # without it the run fails
 
     @field_validator("name")
     @classmethod
     def _has_a_variable_of_its_own(cls, name: str) -> str:
-        if _TAKEN_VARIABLES.fullmatch(name):
+        if _TAKEN_METRICS.fullmatch(name):
             raise ValueError(f"scripts find something else at {name}_path; call the metric otherwise")
         return name
 
 
 class Limits(Written):
-    """What a task may use."""
+    """What a task may use; an edge that has less than it asks for is not chosen."""
 
     timeout_s: Duration = 3600.0
     cpus: PositiveFloat | None = None
     memory_mb: PositiveInt | None = None
+    gpus: NonNegativeInt = 0
     pids: PositiveInt = 512
     network: Literal["none", "allow"] = "none"
     output_mb: PositiveInt = 2048  # model, additional outputs and metrics together
+    scratch_mb: PositiveInt = 8192  # what the scripts leave in their working folder
+    tmpfs_mb: PositiveInt = 256  # /tmp in a container: memory
 
 
 class Gate(Written):
@@ -109,26 +74,81 @@ class Gate(Written):
     tolerance: Annotated[float, Field(ge=0)] = 0.0  # how much worse than the champion is still good
 
 
+class Retry(Written):
+    """When a run that went wrong is tried again, with a new attempt."""
+
+    max_attempts: PositiveInt = 3
+    on: tuple[Literal["edge_lost", "out_of_disk", "script_failed"], ...] = ("edge_lost", "out_of_disk")
+    backoff: Duration = 10.0  # before the second attempt; doubled before each further one
+    backoff_cap: Duration = 600.0
+
+
+class Silence(Written):
+    """What becomes of a run whose edge is not heard of."""
+
+    lost_after: Duration = 3600.0  # an edge silent for longer has lost its task
+    replace: bool = True  # then start elsewhere if the job allows that; False: wait for the edge, however long
+    stop_after: Duration | None = None  # the cut-off edge itself ends the task after so long; None: it finishes it
+
+
+class SecretUse(Written):
+    """A secret of the controller's, as the scripts get it: in a variable, or in a file whose path is in one."""
+
+    secret: Identifier
+    variable: VariableName | None = None  # default: the secret's name, with `_path` behind it for a file
+    file: FileName | None = None
+
+    @property
+    def variable_name(self) -> str:
+        """The variable in which the scripts find it, or its path."""
+        return self.variable or (f"{self.secret}_path" if self.file else self.secret)
+
+
+class Keep(Written):
+    """How much of a job's past is kept; what is in use, and what one would roll back to, always is."""
+
+    versions: PositiveInt | None = None  # newest of the job's model versions; None: all
+    runs: PositiveInt = 1000  # newest ended runs, with their logs and data
+
+
+def _named(key: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
 class JobSpec(Written):
     """What to train: when, from which rows, with which scripts, on which edge, into which model."""
 
     name: Name
     model: Name
-    edge: EdgeName
+    edge: EdgeName | None = None
+    edge_labels: dict[str, str] | None = None  # instead of `edge`: the least loaded one that has these, {} for any
+    executor: Literal["docker", "process"] | None = None  # only edges that have it
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0  # who goes first when an edge has room again: the highest
     scripts: Annotated[tuple[File, ...], Field(min_length=1)]
-    requirements: File | None = None
-    inputs: tuple[File, ...] = ()  # the additional outputs of a first run
+    requirements: File | tuple[RequirementLine, ...] | None = None
+    inputs: tuple[File, ...] = ()  # the additional outputs of a first run; a folder stands for all files in it
+    edge_folder: Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")] | None = None  # data that stays on its edge
     base_model: ModelRef | None = None  # given to the scripts; default: the model's champion
+    update_existing: bool = True  # versions of `model`; False: each run makes a new model, <model>-1, <model>-2 …
     schedule: Schedule | None = None
+    misfire: Misfire = MisfirePolicy()
+    overlap: Overlap = OverlapPolicy()
+    triggers: tuple[Trigger, ...] = ()
     queries: tuple[Query, ...] = ()
-    metrics: tuple[Annotated[Metric, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)], ...] = ()
+    min_rows: PositiveInt = 1  # of the new-data-only queries together; of all if there are none
+    max_rows: PositiveInt | None = None  # of each query; of new rows, the rest is left for the next run
+    holdout: Holdout | None = None
+    metrics: tuple[Annotated[Metric, _named("name")], ...] = ()
     params: dict[str, object] = {}
+    variables: dict[VariableName, str] = {}
+    secrets: tuple[Annotated[SecretUse, _named("secret")], ...] = ()
     image: str | None = None  # default: the edge's
     limits: Limits = Limits()
-    min_rows: PositiveInt = 1  # of the new-data-only queries together; of all if there are none
     gate: Gate = Gate()
-    max_attempts: PositiveInt = 3  # a lost edge is tried again; a failing script is not
-    lost_after_s: Duration = 3600.0  # an edge silent for longer has lost its task
+    retry: Retry = Retry()
+    silence: Silence = Silence()
+    start_within: Duration = 7 * 86400.0  # a run that has found no edge after so long is given up
+    keep: Keep = Keep()
     paused: bool = False
 
     @field_validator("params")
@@ -143,13 +163,29 @@ class JobSpec(Written):
         return params
 
     @model_validator(mode="after")
-    def _consistent(self) -> "JobSpec":
+    def _names_are_told_apart(self) -> "JobSpec":
         metrics = [metric.name for metric in self.metrics]
         _refuse_twice("scripts are called", [script.name for script in self.scripts])
-        _refuse_twice("inputs are called", [ref.name for ref in self.inputs])
+        _refuse_twice("inputs are called", [ref.place for ref in self.inputs])
         _refuse_twice("metrics are called", metrics)
         if self.gate.metric is not None and self.gate.metric not in metrics:
             raise ValueError(f"gate.metric {self.gate.metric!r} is none of the job's metrics")
+        return self
+
+    @model_validator(mode="after")
+    def _variables_are_told_apart(self) -> "JobSpec":
+        own = [*self.variables, *(use.variable_name for use in self.secrets)]
+        for name in own:
+            if _TAKEN_VARIABLES.fullmatch(name):
+                raise ValueError(f"the variable {name} is set for every script, and cannot be set by a job")
+        _refuse_twice("variables are called", [*own, *(f"{metric.name}_path" for metric in self.metrics)])
+        _refuse_twice("secret files are called", [use.file for use in self.secrets if use.file])
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> "JobSpec":
+        if (self.edge is None) == (self.edge_labels is None):
+            raise ValueError("a job names its `edge`, or the `edge_labels` that an edge must have ({} for any edge)")
         return self
 
 
@@ -159,39 +195,3 @@ def _refuse_twice(what: str, names: Iterable[str]) -> None:
         if name in seen:
             raise ValueError(f"two {what} {name}")
         seen.add(name)
-
-
-class _ForEdge(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class TaskData(_ForEdge):
-    """The rows of one query; the script finds them at ``collection_data_<index>_path``."""
-
-    index: PositiveInt
-    blob: BlobRef
-    rows: NonNegativeInt
-
-
-class TaskScript(_ForEdge):
-    """A script, by the name it gets in the task's folder."""
-
-    name: FileName
-    blob: BlobRef
-
-
-class TaskSpec(_ForEdge):
-    """Everything an edge needs to do a run once; a blob, named in the manifest. The same for every attempt."""
-
-    v: Literal[1] = 1
-    run_id: UUID
-    job: Name
-    scripts: tuple[TaskScript, ...]
-    requirements: BlobRef | None = None
-    data: tuple[TaskData, ...] = ()
-    additional: FileTree = {}  # what additional_output_folder_path holds at the start
-    base_model: BlobRef | None = None
-    metrics: tuple[Identifier, ...] = ()
-    params: dict[str, object] = {}
-    image: str | None = None
-    limits: Limits = Limits()

@@ -36,6 +36,7 @@ class WantedRun(_Wanted):
     run_id: UUID
     attempt: PositiveInt  # the fencing token: only this attempt's results count
     spec: BlobRef  # the TaskSpec
+    secrets: BlobRef | None = None  # sealed for this edge and this run, see SealedSecrets
     resume: bool = False  # its lease has ended: go on with it if it is there, and do not start it
 
 

@@ -4,7 +4,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from schemas.names import BlobRef, FileTree, Identifier, Name
+from schemas.names import BlobRef, FileTree, Identifier, ModelRef, Name
+from schemas.queries import Format
 
 MODEL_FILE = "model.onnx"
 
@@ -29,13 +30,21 @@ class Signature(_Stored):
     opset: NonNegativeInt = 0
 
 
+class Window(_Stored):
+    """The rows of one collection that a query saw: after < position <= upto."""
+
+    after: NonNegativeInt = 0
+    upto: NonNegativeInt
+
+
 class DataSelection(_Stored):
     """The rows one query gave: frozen when the run's data was selected."""
 
     query: str
-    collection: Identifier | None = None  # set when only new rows were selected
-    after_position: NonNegativeInt = 0  # new rows are those with after < position <= upto
-    upto_position: NonNegativeInt = 0
+    format: Format = "json"
+    source: Identifier | None = None  # the database asked, if not the collections
+    windows: dict[Identifier, Window] = {}  # of each collection that it reads
+    new_in: tuple[Identifier, ...] = ()  # those of which only new rows were selected
     rows: NonNegativeInt
     blob: BlobRef
 
@@ -48,13 +57,16 @@ class Lineage(_Stored):
     job: Name | None = None
     edge: str | None = None
     data: tuple[DataSelection, ...] = ()
+    holdout: DataSelection | None = None  # never trained on
     scripts: dict[str, BlobRef] = {}
     requirements: BlobRef | None = None
     executor: str = ""
     image: str = ""
     image_digest: str = ""
     environment: str = ""
-    base_version: PositiveInt | None = None
+    base_model: ModelRef | None = None  # as name:version
+    base_version: PositiveInt | None = None  # the job's own version before, whose additional outputs it was given
+    reproduces: UUID | None = None  # the run whose data it was trained on again
 
 
 class ModelVersion(_Stored):

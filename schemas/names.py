@@ -68,12 +68,18 @@ class FileRef(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_ends_in_a_file_name)]
+    to: RelativePath | None = None  # where it lies in a tree of files, for one that came out of a folder
     blob: BlobRef | None = None
 
     @property
     def name(self) -> str:
         """The last part of the path: what the file is called on an edge."""
         return _last_part(self.path)
+
+    @property
+    def place(self) -> str:
+        """Where it lies in a tree of files."""
+        return self.to or self.name
 
 
 File = Annotated[FileRef, BeforeValidator(_from_text)]

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from schemas.jobs import Written
 from schemas.names import Identifier, Name
 from schemas.topics import check_topic
+from schemas.written import Written
 
 
 class NodeSpec(BaseModel):

@@ -43,6 +43,10 @@ ON_EDGE = LIVE - {RunState.QUEUED}
 """The states in which a run stands in its edge's manifest: the edge keeps its results until they are registered."""
 
 
+RunTrigger = Literal["schedule", "data", "manual", "retry", "reproduction"]
+"""What queued a run: its timer, one of its data triggers, or a person, who may want it once more."""
+
+
 class Outcome(StrEnum):
     """How a task ended on its edge."""
 
@@ -50,6 +54,7 @@ class Outcome(StrEnum):
     SCRIPT_FAILED = "script_failed"  #: a script ended with another code
     OUTPUT_REFUSED = "output_refused"  #: model or metric missing, a link, too large
     PREPARE_FAILED = "prepare_failed"  #: inputs or environment could not be made ready
+    OUT_OF_DISK = "out_of_disk"  #: the edge has not the disk that it takes; may be better later
     TIMED_OUT = "timed_out"  #: the task's wall time is over
     LOST = "lost"  #: its process or container vanished while the agent was away
 
@@ -80,14 +85,27 @@ class Started(_Event):
     image_digest: str = ""
     environment: str = ""  # key of the cached environment
     environment_cached: bool = False
+    installer: str = ""  # uv or pip, when the environment was made for it
+    prepared_s: NonNegativeFloat = 0.0  # from accepting the task to here
 
 
 class Outputs(_Event):
     """What the scripts made, by digest; the edge keeps the bytes until the run has ended."""
 
     model: BlobRef
-    metrics: dict[Identifier, float] = {}
+    metrics: dict[Identifier, float] = {}  # the declared ones, and those that the scripts wrote to metrics_path
     additional: FileTree = {}
+
+
+class Usage(_Event):
+    """What a task took; what could not be measured is None."""
+
+    cpu_s: NonNegativeFloat | None = None
+    memory_peak_bytes: NonNegativeInt | None = None
+    energy_kwh: NonNegativeFloat | None = None
+    co2e_kg: NonNegativeFloat | None = None
+    fetched_bytes: NonNegativeInt = 0  # inputs that came over the wire
+    cached_bytes: NonNegativeInt = 0  # inputs that were here already
 
 
 class Exited(_Event):
@@ -101,6 +119,8 @@ class Exited(_Event):
     outputs: Outputs | None = None  # with Outcome.OK
     log: BlobRef | None = None  # the whole log, capped in the middle
     log_tail: tuple[str, ...] = ()
+    progress: BlobRef | None = None  # the whole of progress_path, capped
+    usage: Usage = Usage()
 
 
 EdgeEvent = Annotated[Accepted | Preparing | Started | Exited, Field(discriminator="kind")]
@@ -124,7 +144,10 @@ class RunAck(Wire):
 
 
 class LogBatch(Wire):
-    """Edge → controller: lines of a task's log as they come; the log's blob fills the gap of a lost batch."""
+    """Edge → controller: lines of a task's log, or of its progress, as they come.
+
+    The blobs told at the end fill the gap of a lost batch.
+    """
 
     run_id: UUID
     attempt: PositiveInt

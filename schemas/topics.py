@@ -105,6 +105,7 @@ PRESENCE = Topic(f"{ROOT}/edges/{{edge}}/presence")  # edge → controller, reta
 RUN_EVENTS = Topic(f"{ROOT}/edges/{{edge}}/runs/{{run}}/events")  # edge → controller
 RUN_ACKS = Topic(f"{ROOT}/edges/{{edge}}/runs/{{run}}/acks")  # controller → edge
 RUN_LOGS = Topic(f"{ROOT}/edges/{{edge}}/runs/{{run}}/logs")  # edge → controller
+RUN_PROGRESS = Topic(f"{ROOT}/edges/{{edge}}/runs/{{run}}/progress")  # edge → controller
 BLOB_ASK = Topic(f"{ROOT}/edges/{{edge}}/blobs/ask")  # receiver → sender, either way
 BLOB_CHUNK = Topic(f"{ROOT}/edges/{{edge}}/blobs/{{digest}}/{{offset}}")  # sender → receiver
 CONTROLLER_PRESENCE = Topic(f"{ROOT}/controller/presence")  # controller → all, retained, and its last will

@@ -12,7 +12,7 @@ from schemas.models import DataSelection, ModelVersion
 from schemas.names import EdgeName, ModelRef
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineStatus, Report
-from schemas.runs import RunState
+from schemas.runs import RunState, RunTrigger, Usage
 
 Item = TypeVar("Item")
 
@@ -74,12 +74,35 @@ class ImportResult(View):
     reasons: tuple[str, ...] = ()  # of the first rejects, each with its place
 
 
+class TriggerView(View):
+    """What one of a job's data triggers saw last."""
+
+    text: str  # such as: 100 new rows in readings
+    seen: str  # such as: 42 new rows; or why it could not look
+    next_look_at: AwareDatetime
+
+
+class JobUsage(View):
+    """What a job's kept runs took together."""
+
+    runs: NonNegativeInt = 0
+    cpu_s: float = 0.0
+    energy_kwh: float = 0.0
+    co2e_kg: float = 0.0
+    fetched_bytes: NonNegativeInt = 0
+    cached_bytes: NonNegativeInt = 0  # not downloaded, because they were there already
+
+
 class JobView(View):
     """A job, when it is due next, and why it is not running."""
 
     spec: JobSpec
     created_at: AwareDatetime
     next_fire_at: AwareDatetime | None = None
+    next_fires: tuple[AwareDatetime, ...] = ()  # the next five
+    triggers: tuple[TriggerView, ...] = ()
+    usage: JobUsage = JobUsage()
+    live_runs: NonNegativeInt = 0
     last_run: UUID | None = None
     last_run_state: RunState | None = None
     why: str  # one line: what it waits for
@@ -93,8 +116,13 @@ class RunView(View):
     state: RunState
     reason: str = ""
     attempt: NonNegativeInt = 0
-    edge: EdgeName
-    trigger: Literal["schedule", "manual"]
+    edge: str  # empty until one is chosen
+    trigger: RunTrigger
+    cause: str = ""  # why it was queued
+    full: bool = False
+    replays: UUID | None = None
+    priority: int = 0
+    not_before: AwareDatetime | None = None
     scheduled_at: AwareDatetime
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None  # first script of the current attempt
@@ -103,8 +131,13 @@ class RunView(View):
     script_s: float | None = None
     exit_code: int | None = None
     executor: str = ""
+    environment: str = ""
     environment_cached: bool | None = None
+    image: str = ""
+    image_digest: str = ""
+    usage: Usage = Usage()
     data: tuple[DataSelection, ...] = ()
+    holdout: DataSelection | None = None
     metrics: dict[str, float] = {}
     model: str
     version: int | None = None
@@ -114,6 +147,24 @@ class RunView(View):
     def rows(self) -> int:
         """How many rows were selected for it."""
         return sum(selection.rows for selection in self.data)
+
+
+class ProgressPage(View):
+    """What a run's scripts told of their progress, from ``first_point`` on: such as {"step": 3, "loss": 0.2}."""
+
+    attempt: NonNegativeInt
+    first_point: NonNegativeInt
+    points: tuple[dict[str, float], ...]
+    next_point: NonNegativeInt
+    complete: bool
+
+
+class SecretView(View):
+    """A secret: never its value."""
+
+    name: str
+    changed_at: AwareDatetime
+    used_by: tuple[str, ...] = ()  # jobs
 
 
 class LogPage(View):
@@ -131,6 +182,7 @@ class AliasView(View):
 
     name: str
     version: int
+    previous: int | None = None  # what it stood for before
     moved_at: AwareDatetime
     reason: str = ""
 

@@ -9,7 +9,7 @@ from sqlglot.errors import ParseError, TokenError
 from controller.data.query_functions import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS
 from controller.data.query_window import CheckedQuery
 from schemas.errors import BadInput
-from schemas.jobs import Query
+from schemas.queries import Query
 
 _PARAMETERS = {TokenType.PLACEHOLDER, TokenType.PARAMETER, TokenType.COLON}
 
@@ -54,11 +54,11 @@ def check_job_query(query: Query, collections: Iterable[str]) -> CheckedQuery:
     checked = check_query(query.query, collections)
     if not query.new_data_only:
         return checked
-    if query.collection not in checked.collections:
-        raise BadInput(
-            f"new_data_only is about collection {query.collection}, "
-            f"but the query reads {' and '.join(checked.collections)}"
-        )
+    for name in query.new_in:
+        if name not in checked.collections:
+            raise BadInput(
+                f"new_data_only is about collection {name}, but the query reads {' and '.join(checked.collections)}"
+            )
     if checked.limited:
         raise BadInput(
             "with new_data_only, a LIMIT would leave new rows behind that no later run sees; "

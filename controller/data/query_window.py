@@ -3,13 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The rows of one collection that a query sees: after < position <= upto."""
-
-    after: int
-    upto: int
+from schemas.models import Window
 
 
 @dataclass(frozen=True, slots=True)

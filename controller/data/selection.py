@@ -1,18 +1,17 @@
 """Selects the rows of a run: every query on one state of the collections, each result a blob."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import orjson
 
 from controller.data.query import check_job_query
-from controller.data.query_window import Window
 from controller.stores.collection_reader import Reader, Result, open_empty
 from controller.stores.collections import CollectionStore
 from schemas.collections import CollectionSpec
 from schemas.errors import BadInput, TooLarge
-from schemas.jobs import Query
-from schemas.models import DataSelection
+from schemas.models import DataSelection, Window
+from schemas.queries import Query
 from transport.blob_store import BlobDirectory
 from transport.blob_writer import BlobWriter
 
@@ -27,13 +26,13 @@ _PIECE_BYTES = 1024 * 1024
 
 def select(
     store: CollectionStore,
-    queries: Sequence[tuple[Query, int]],
+    queries: Sequence[tuple[Query, Mapping[str, int]]],
     blobs: BlobDirectory,
     *,
     max_bytes: int = MAX_BYTES,
     timeout_s: float = TIMEOUT_S,
 ) -> list[DataSelection]:
-    """Run each query, given with the position after which rows are new to it, and keep its rows as a JSON array.
+    """Run each query, given with the positions after which rows are new to it, and keep its rows as a JSON array.
 
     Blocks on the disk: call it through ``asyncio.to_thread``. All queries see the same rows, however many come
     meanwhile: those up to the positions that the selections name. No rows is no error.
@@ -49,15 +48,9 @@ def select(
         for index, (query, after) in enumerate(queries, start=1):
             with _naming(f"query {index}"), blobs.writer() as writer:
                 windows, rows = _run(reader, query, after, names, writer, max_bytes)
-                new = windows[query.collection] if query.new_data_only and query.collection else None
                 selections.append(
                     DataSelection(
-                        query=query.query,
-                        collection=query.collection if new else None,
-                        after_position=new.after if new else 0,
-                        upto_position=new.upto if new else 0,
-                        rows=rows,
-                        blob=writer.commit(),
+                        query=query.query, windows=windows, new_in=query.new_in, rows=rows, blob=writer.commit()
                     )
                 )
     return selections
@@ -71,7 +64,7 @@ def check(query: Query, specs: Iterable[CollectionSpec]) -> None:
     """
     specs = tuple(specs)
     checked = check_job_query(query, [spec.name for spec in specs])
-    sql = checked.within(dict.fromkeys(checked.collections, Window(0, 0)))
+    sql = checked.within(dict.fromkeys(checked.collections, Window(upto=0)))
     with (
         open_empty((spec for spec in specs if spec.name in checked.collections), timeout_s=TIMEOUT_S) as reader,
         reader.run(f"EXPLAIN {sql}", checked.collections, checked.names),
@@ -89,12 +82,13 @@ def _naming(what: str) -> Iterator[None]:
 
 
 def _run(
-    reader: Reader, query: Query, after: int, names: Sequence[str], writer: BlobWriter, max_bytes: int
+    reader: Reader, query: Query, after: Mapping[str, int], names: Sequence[str], writer: BlobWriter, max_bytes: int
 ) -> tuple[dict[str, Window], int]:
     checked = check_job_query(query, names)
-    windows = {name: Window(0, reader.last_position(name)) for name in checked.collections}
-    if query.new_data_only and query.collection:
-        windows[query.collection] = Window(after, max(after, windows[query.collection].upto))
+    windows = {name: Window(upto=reader.last_position(name)) for name in checked.collections}
+    for name in query.new_in:
+        seen = after.get(name, 0)
+        windows[name] = Window(after=seen, upto=max(seen, windows[name].upto))
     with reader.run(checked.within(windows), checked.collections, checked.names) as result:
         return windows, _write(result, writer, max_bytes)
 

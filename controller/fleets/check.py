@@ -24,7 +24,7 @@ from schemas.fleet import (
     ModelDocument,
     PipelineDocument,
 )
-from schemas.names import File, ModelRef, model_ref
+from schemas.names import File, FileRef, ModelRef, model_ref
 from schemas.pipelines import PipelineSpec
 from schemas.views import FieldError
 from transport.blob_store import BlobDirectory
@@ -114,14 +114,15 @@ class FleetCheck:
         yield from faults
 
     def _check_job(self, job: JobDocument) -> Iterator[Fault]:
-        yield from self._check_edge("edge", job.edge)
+        if job.edge is not None:
+            yield from self._check_edge("edge", job.edge)
         for index, query in enumerate(job.queries):
             yield from _problem(f"queries[{index}].query", check_query, query, self._collections.values())
         if job.schedule is not None:
             yield from _problem("schedule", check_schedule, job.schedule)
         files = [(f"scripts[{index}]", ref) for index, ref in enumerate(job.scripts)]
         files += [(f"inputs[{index}]", ref) for index, ref in enumerate(job.inputs)]
-        files += [("requirements", job.requirements)] if job.requirements else []
+        files += [("requirements", job.requirements)] if isinstance(job.requirements, FileRef) else []
         for where, ref in files:
             yield from self._check_file(where, ref)
         if job.base_model:

@@ -5,9 +5,9 @@ from fastapi import APIRouter
 from controller.http.services import Parts
 from controller.stores.edges import get_edge, list_edges
 from controller.views import edge_view
-from schemas.jobs import Written
 from schemas.names import EdgeName
 from schemas.views import EdgeView, EnrolledEdge, Page
+from schemas.written import Written
 
 router = APIRouter(tags=["edges"])
 

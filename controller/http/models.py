@@ -11,9 +11,9 @@ from controller.http.services import Parts
 from controller.stores.models import get_version, list_models, move_alias
 from controller.views import model_view
 from schemas.errors import NotFound
-from schemas.jobs import Written
 from schemas.names import Name
 from schemas.views import ModelView, Page
+from schemas.written import Written
 
 router = APIRouter(tags=["models"])
 

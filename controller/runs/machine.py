@@ -150,10 +150,10 @@ def _lose(run: Run, event: LeaseEnded, now: datetime) -> Run:
 
 
 def _try_again(run: Run, why: str, now: datetime) -> Run:
-    if run.attempt < run.job.max_attempts:
-        reason = f"{why}; attempt {run.attempt + 1} of {run.job.max_attempts} waits for {run.edge}"
+    if run.attempt < run.job.retry.max_attempts:
+        reason = f"{why}; attempt {run.attempt + 1} of {run.job.retry.max_attempts} waits for {run.edge}"
         return _enter(run, RunState.QUEUED, reason, now)
-    return _end(run, RunState.LOST, f"{why}; it was attempt {run.attempt} of {run.job.max_attempts}", now)
+    return _end(run, RunState.LOST, f"{why}; it was attempt {run.attempt} of {run.job.retry.max_attempts}", now)
 
 
 def _enter(run: Run, state: RunState, reason: str, now: datetime, exited: Exited | None = None) -> Run:
@@ -172,7 +172,7 @@ def _allowed_s(job: JobSpec, state: RunState, exited: Exited | None) -> float:
         RunState.UPLOADING: UPLOADING_S,
     }
     if state in on_edge:
-        return on_edge[state] + job.lost_after_s * job.max_attempts
+        return on_edge[state] + job.silence.lost_after * job.retry.max_attempts
     return CHECKING_S if state is RunState.CHECKING else QUEUED_S
 
 

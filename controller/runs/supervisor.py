@@ -108,7 +108,7 @@ class Supervisor:
         silent_s = self._heard.silent_s(run.edge)
         if run.deadline is not None and run.deadline <= self._clock():
             await self.step(run.id, DeadlinePassed())
-        elif run.state in ON_EDGE and silent_s > run.job.lost_after_s:
+        elif run.state in ON_EDGE and silent_s > run.job.silence.lost_after:
             await self.step(run.id, LeaseEnded(run.attempt, silent_s))
         elif (effect := pending(run)) is not None and run.id not in self._working:
             name = f"{type(effect).__name__} {run.id}"

@@ -13,9 +13,10 @@ from controller.stores.database import Database
 from controller.stores.models import resolve, versions
 from controller.stores.runs import live_runs, watermarks
 from schemas.errors import BadInput
-from schemas.jobs import JobSpec, Query, TaskData, TaskScript, TaskSpec
+from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, DataSelection
-from schemas.names import BlobRef, File, FileTree
+from schemas.names import BlobRef, FileRef, FileTree
+from schemas.tasks import TaskData, TaskScript, TaskSpec
 from transport.blob_store import BlobDirectory
 
 
@@ -24,7 +25,7 @@ class _Before:
     """What a new run builds upon, read in one transaction."""
 
     blocked_by: str  # an earlier run of the job that still goes on, or empty
-    after: dict[tuple[int, str], int]  # watermarks
+    after: dict[int, dict[str, int]]  # watermarks
     base_version: int | None  # the job's own last version
     additional: FileTree  # what that version left
     base_model: BlobRef | None
@@ -61,10 +62,8 @@ class TaskWriter:
         task = await asyncio.to_thread(self._blobs.put_bytes, _task(run, data, before).model_dump_json().encode())
         return Selected(tuple(data), task, before.base_version)
 
-    def _select(self, job: JobSpec, after: dict[tuple[int, str], int]) -> list[DataSelection]:
-        queries: list[tuple[Query, int]] = [
-            (query, after.get((index, query.collection or ""), 0)) for index, query in enumerate(job.queries, start=1)
-        ]
+    def _select(self, job: JobSpec, after: dict[int, dict[str, int]]) -> list[DataSelection]:
+        queries = [(query, after.get(index, {})) for index, query in enumerate(job.queries, start=1)]
         if not queries:
             return []
         return select(self._collections, queries, self._blobs, max_bytes=self._max_bytes, timeout_s=self._timeout_s)
@@ -77,10 +76,10 @@ def too_little(job: JobSpec, data: Sequence[DataSelection]) -> str:
     """
     if not job.queries:
         return ""
-    new = [selection for selection in data if selection.collection is not None]
+    new = [selection for selection in data if selection.new_in]
     rows = sum(selection.rows for selection in new or data)
     if rows == 0 and new:
-        names = ", ".join(sorted({str(selection.collection) for selection in new}))
+        names = ", ".join(sorted({name for selection in new for name in selection.new_in}))
         return f"there were no new entries in collection {names} since the last training"
     if rows == 0:
         return "the job's queries gave no rows"
@@ -97,7 +96,7 @@ def _read(session: Session, run: Run) -> _Before:
         blocked_by=str(earlier.id) if earlier else "",
         after=watermarks(session, job=run.job.name),
         base_version=own.version if own else None,
-        additional=own.additional if own else {ref.name: uploaded(ref) for ref in run.job.inputs},
+        additional=own.additional if own else {ref.place: uploaded(ref) for ref in run.job.inputs},
         base_model=base[0].files[MODEL_FILE] if base else None,
     )
 
@@ -108,21 +107,26 @@ def _task(run: Run, data: list[DataSelection], before: _Before) -> TaskSpec:
         run_id=run.id,
         job=job.name,
         scripts=tuple(TaskScript(name=ref.name, blob=uploaded(ref)) for ref in job.scripts),
-        requirements=uploaded(job.requirements) if job.requirements else None,
+        requirements=uploaded(job.requirements) if isinstance(job.requirements, FileRef) else None,
         data=tuple(
             TaskData(index=index, blob=selection.blob, rows=selection.rows)
             for index, selection in enumerate(data, start=1)
         ),
         additional=before.additional,
         base_model=before.base_model,
-        metrics=tuple(metric.name for metric in job.metrics),
+        metrics=tuple(metric.name for metric in job.metrics if metric.required),
+        optional_metrics=tuple(metric.name for metric in job.metrics if not metric.required),
+        edge_folder=job.edge_folder,
         params=job.params,
+        variables=job.variables,
+        secrets=job.secrets,
         image=job.image,
         limits=job.limits,
+        stop_after_s=job.silence.stop_after,
     )
 
 
-def uploaded(ref: File) -> BlobRef:
+def uploaded(ref: FileRef) -> BlobRef:
     """The bytes of a file that a document names. Raises BadInput when they were never uploaded."""
     if ref.blob is None:
         raise BadInput(f"{ref.path} was named but not uploaded; `tidemill apply` uploads the files it names")

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from controller.schedule import next_fire
 from controller.stores.database import Database
 from controller.stores.jobs import fire_due, next_due
-from schemas.jobs import Schedule
+from schemas.schedules import Schedule
 
 log = logging.getLogger(__name__)
 

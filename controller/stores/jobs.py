@@ -8,7 +8,8 @@ from sqlmodel import Session, col, select
 from controller.stores.runs import queue_run
 from controller.stores.tables import JobRow, RunRow
 from schemas.errors import NotFound
-from schemas.jobs import JobSpec, Schedule
+from schemas.jobs import JobSpec
+from schemas.schedules import Schedule
 
 NextFire = Callable[[Schedule, datetime, datetime], datetime | None]
 """(schedule, anchor, after) → the next time it is due."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
 from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
@@ -16,17 +15,15 @@ from schemas.errors import Conflict, NotFound
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection
 from schemas.names import BlobRef
-from schemas.runs import LIVE, Exited, RunState, Started
+from schemas.runs import LIVE, Exited, RunState, RunTrigger, Started
 
 _SELECTIONS = TypeAdapter(tuple[DataSelection, ...])
 SKIPPED_KEPT = 100
 """How many skipped runs are remembered for each job."""
 
-Trigger = Literal["schedule", "manual"]
-
 
 def queue_run(
-    session: Session, *, job: JobSpec, trigger: Trigger, scheduled_at: datetime, now: datetime
+    session: Session, *, job: JobSpec, trigger: RunTrigger, scheduled_at: datetime, now: datetime
 ) -> RunRow | None:
     """Record that a job is due; None when this tick was recorded before. Caller commits."""
     tick = select(RunRow).where(RunRow.job == job.name, RunRow.scheduled_at == scheduled_at)
@@ -42,7 +39,7 @@ def queue_run(
         state=RunState.QUEUED,
         reason="its data is about to be selected",
         deadline=first_deadline(now),
-        edge=job.edge,
+        edge=job.edge or "",
     )
     session.add(row)
     session.flush()
@@ -132,22 +129,23 @@ def last_row(session: Session, *, job: str) -> RunRow | None:
     ).first()
 
 
-def watermarks(session: Session, *, job: str) -> dict[tuple[int, str], int]:
-    """Per (query, collection): the position up to which the job was trained."""
-    rows = session.exec(select(WatermarkRow).where(WatermarkRow.job == job))
-    return {(row.query, row.collection): row.position for row in rows}
+def watermarks(session: Session, *, job: str) -> dict[int, dict[str, int]]:
+    """Per query, by its 1-based index, and collection: the position up to which the job was trained."""
+    found: dict[int, dict[str, int]] = {}
+    for row in session.exec(select(WatermarkRow).where(WatermarkRow.job == job)):
+        found.setdefault(row.query, {})[row.collection] = row.position
+    return found
 
 
 def move_watermarks(session: Session, *, job: str, data: Iterable[DataSelection]) -> None:
     """Note that a registered model has been trained on these rows. Caller commits."""
     for index, selection in enumerate(data, start=1):
-        if selection.collection is None:
-            continue
-        row = session.get(WatermarkRow, (job, index, selection.collection))
-        if row is None:
-            row = WatermarkRow(job=job, query=index, collection=selection.collection, position=0)
-        row.position = max(row.position, selection.upto_position)
-        session.add(row)
+        for name in selection.new_in:
+            row = session.get(WatermarkRow, (job, index, name))
+            if row is None:
+                row = WatermarkRow(job=job, query=index, collection=name, position=0)
+            row.position = max(row.position, selection.windows[name].upto)
+            session.add(row)
 
 
 def to_run(row: RunRow) -> Run:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Dialect, Text, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 
@@ -34,6 +34,7 @@ class EdgeRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     labels: str = Field(default="{}", sa_type=Text)
     added_at: datetime = Field(sa_type=UtcDateTime)
+    sealing_key: str = ""  # X25519 public key; what is sealed to it, only this edge can open
     generation: int = 0
     wanted: str = Field(default="", sa_type=Text)  # the manifest's content without its generation
     signed: str = Field(default="", sa_type=Text)  # the SignedManifest published last
@@ -55,6 +56,19 @@ class JobRow(SQLModel, table=True):
     next_fire_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
 
 
+class TriggerRow(SQLModel, table=True):
+    """What a job's data trigger saw last; ``trigger`` is the digest of its document."""
+
+    __tablename__ = "job_triggers"
+    job: str = Field(primary_key=True)
+    trigger: str = Field(primary_key=True)
+    position: int = Field(default=0, sa_type=BigInteger)  # new rows: of the collection, as the job's last run saw it
+    value: float | None = None  # threshold: what the query gave last
+    crossed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # threshold: due then, and still beyond it
+    next_look_at: datetime = Field(sa_type=UtcDateTime)
+    problem: str = Field(default="", sa_type=Text)  # why it could not look
+
+
 class RunRow(SQLModel, table=True):
     """A run. ``revision`` grows with every saved step, so that two steps cannot both follow the same one."""
 
@@ -64,13 +78,18 @@ class RunRow(SQLModel, table=True):
     job: str = Field(index=True)
     spec: str = Field(sa_type=Text)  # the job as it was when the run was made
     trigger: str
+    cause: str = Field(default="", sa_type=Text)  # the line that says why it was queued
+    full: bool = False  # all rows, also for queries that ask for new ones only
+    replays: UUID | None = None  # the run whose frozen data it trains on again
+    priority: int = 0
+    not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)  # jitter, or the pause before a retry
     scheduled_at: datetime = Field(sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime, index=True)
     revision: int = 0
     state: str = Field(index=True)
     reason: str = Field(default="", sa_type=Text)
     deadline: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    edge: str = Field(index=True)
+    edge: str = Field(index=True)  # empty until one is chosen
     attempt: int = 0
     last_sequence: int = 0
     data: str = Field(default="[]", sa_type=Text)  # DataSelections
@@ -80,7 +99,15 @@ class RunRow(SQLModel, table=True):
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     exited: str | None = Field(default=None, sa_type=Text)  # the attempt's Exited event
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    model: str = ""  # in which it made a version
     version: int | None = None
+    holdout: str | None = Field(default=None, sa_type=Text)  # DataSelection
+    # What its attempts took together, for sums over runs.
+    cpu_s: float = 0.0
+    energy_kwh: float = 0.0
+    co2e_kg: float = 0.0
+    fetched_bytes: int = Field(default=0, sa_type=BigInteger)
+    cached_bytes: int = Field(default=0, sa_type=BigInteger)
 
 
 class WatermarkRow(SQLModel, table=True):
@@ -90,7 +117,7 @@ class WatermarkRow(SQLModel, table=True):
     job: str = Field(primary_key=True)
     query: int = Field(primary_key=True)  # 1-based index
     collection: str = Field(primary_key=True)
-    position: int
+    position: int = Field(sa_type=BigInteger)
 
 
 class ModelRow(SQLModel, table=True):
@@ -109,6 +136,7 @@ class VersionRow(SQLModel, table=True):
     model: str = Field(primary_key=True, foreign_key="models.name")
     version: int = Field(primary_key=True)
     run_id: UUID | None = Field(default=None, unique=True)
+    job: str | None = Field(default=None, index=True)  # that made it, by its present name; the card has the name then
     file_digest: str  # of model.onnx
     card: str = Field(sa_type=Text)  # the ModelVersion
     card_blob: str = Field(sa_type=Text)  # BlobRef of the same
@@ -121,6 +149,7 @@ class AliasRow(SQLModel, table=True):
     model: str = Field(primary_key=True, foreign_key="models.name")
     alias: str = Field(primary_key=True)
     version: int
+    previous: int | None = None  # what it stood for before: where one would roll back to
     moved_at: datetime = Field(sa_type=UtcDateTime)
     reason: str = Field(default="", sa_type=Text)
 
@@ -153,6 +182,15 @@ class DeploymentRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     spec: str = Field(sa_type=Text)
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SecretRow(SQLModel, table=True):
+    """A secret, encrypted with the controller's key; no answer ever holds its value."""
+
+    __tablename__ = "secrets"
+    name: str = Field(primary_key=True)
+    sealed: str = Field(sa_type=Text)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class TokenRow(SQLModel, table=True):

@@ -17,9 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.execution.untrusted_files import Refused, kind_of, open_plain
 from schemas.errors import TaskFailed
-from schemas.jobs import TaskSpec
 from schemas.names import BlobRef, RelativePath
 from schemas.runs import Outputs
+from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
 
 FILES_LIMIT = 1000  # their names travel in one message

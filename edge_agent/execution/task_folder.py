@@ -16,8 +16,8 @@ from pathlib import Path
 from edge_agent.execution import runner
 from edge_agent.execution.executor import TaskKey, TaskRequest
 from schemas.errors import TaskFailed
-from schemas.jobs import TaskSpec
 from schemas.names import BlobRef
+from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
 
 PARAMS_LIMIT_BYTES = 100_000  # Linux takes 128 KiB in one variable

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from edge_agent.execution.executor import TaskKey
 from edge_agent.fetching import Fetcher
 from schemas.errors import TaskFailed, TidemillError
-from schemas.jobs import TaskSpec
 from schemas.names import BlobRef
+from schemas.tasks import TaskSpec
 
 SPEC_LIMIT_BYTES = 4 * 1024 * 1024
 RESERVE_BYTES = 50 * 1024 * 1024  # a task is not begun on a disk that its log alone would fill

@@ -13,8 +13,8 @@ from edge_agent.tasks.outcomes import judge
 from edge_agent.tasks.task_machine import Condemned, Task
 from edge_agent.tasks.workshop import Workshop
 from schemas.errors import TidemillError
-from schemas.jobs import TaskSpec
 from schemas.runs import Exited, Outcome, Outputs
+from schemas.tasks import TaskSpec
 
 log = logging.getLogger(__name__)
 

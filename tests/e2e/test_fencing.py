@@ -14,7 +14,7 @@ async def test_an_edge_that_was_silent_too_long(world: World, tmp_path: Path, ta
     """An edge that is back with its task goes on with it; one that has lost it starts a new attempt; one version."""
     edge = await world.add_edge()
     started, go_on = tmp_path / "started", tmp_path / "go on"
-    waiting = job(params={"started": str(started), "until": str(go_on)}, lost_after_s="2s")
+    waiting = job(params={"started": str(started), "until": str(go_on)}, silence={"lost_after": "2s"})
     await world.apply(READINGS, waiting)
     await world.publish(range(5))
     run_id = await world.run_job()
@@ -36,7 +36,7 @@ async def test_the_last_attempt_lost_ends_the_run_and_its_rows_stay_new(world: W
     edge = await world.add_edge()
     started = tmp_path / "started"
     params: dict[str, object] = {"started": str(started), "until": str(tmp_path / "never")}
-    await world.apply(READINGS, job(params=params, lost_after_s="2s", max_attempts=1))
+    await world.apply(READINGS, job(params=params, silence={"lost_after": "2s"}, retry={"max_attempts": 1}))
     await world.publish(range(5))
     run_id = await world.run_job()
     await until(lambda: started.exists() or None, "the attempt to train")

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 from schemas import topics
 from schemas.broker import BrokerAddress
-from schemas.jobs import TaskScript, TaskSpec
 from schemas.manifest import Manifest, WantedModel, WantedPipeline, WantedRun
 from schemas.names import BlobRef
 from schemas.report import Report
 from schemas.runs import EdgeEvent, LogBatch, RunAck, RunEvent
+from schemas.tasks import TaskScript, TaskSpec
 from schemas.wire import ControllerPresence, Presence
 from transport.blob_store import BlobDirectory
 from transport.mqtt import Link, Subscription, connect

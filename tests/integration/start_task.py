@@ -7,7 +7,7 @@ from uuid import UUID
 
 from edge_agent.execution import task_folder
 from edge_agent.execution.executor import TaskKey
-from schemas.jobs import TaskSpec
+from schemas.tasks import TaskSpec
 from tests.integration.workbench import make_executor
 from transport.blob_store import BlobDirectory
 

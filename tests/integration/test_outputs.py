@@ -11,7 +11,8 @@ import pytest
 from edge_agent.execution import outputs, task_folder
 from edge_agent.execution.executor import TaskKey
 from schemas.errors import TaskFailed
-from schemas.jobs import Limits, TaskSpec
+from schemas.jobs import Limits
+from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
 
 

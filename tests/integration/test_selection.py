@@ -13,8 +13,8 @@ from controller.data.selection import check, select
 from controller.stores.collections import CollectionStore
 from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import BadInput, TooLarge
-from schemas.jobs import Query
 from schemas.models import DataSelection
+from schemas.queries import Query
 from transport.blob_store import BlobDirectory
 
 PRESS = CollectionSpec(
@@ -55,7 +55,7 @@ def rows_of(selection: DataSelection, blobs: BlobDirectory) -> list[dict[str, ob
 
 def ask(store: CollectionStore, blobs: BlobDirectory, sql: str) -> list[dict[str, object]]:
     """The rows of one query over everything."""
-    (selection,) = select(store, [(Query(query=sql), 0)], blobs)
+    (selection,) = select(store, [(Query(query=sql), {})], blobs)
     return rows_of(selection, blobs)
 
 
@@ -117,14 +117,14 @@ def test_new_rows_are_new_whatever_the_query_looks_like(store: CollectionStore, 
     store.insert("lines", [{"line": "a"}])
     store.insert("press", [{"line": "a", "strokes": number} for number in range(10)])
     query = Query(query=sql, new_data_only=True, collection="press")
-    (first,) = select(store, [(query, 0)], blobs)
+    (first,) = select(store, [(query, {})], blobs)
     assert sorted(int(str(row["p"])) for row in rows_of(first, blobs)) == list(range(1, 11))
     store.insert("press", [{"line": "a", "strokes": number} for number in range(5)])
-    (second,) = select(store, [(query, first.upto_position)], blobs)
-    assert (second.after_position, second.upto_position) == (10, 15)
+    (second,) = select(store, [(query, {"press": first.windows["press"].upto})], blobs)
+    assert (second.windows["press"].after, second.windows["press"].upto) == (10, 15)
     assert sorted(int(str(row["p"])) for row in rows_of(second, blobs)) == list(range(11, 16))
-    (nothing,) = select(store, [(query, second.upto_position)], blobs)
-    assert (nothing.rows, nothing.after_position, nothing.upto_position) == (0, 15, 15)
+    (nothing,) = select(store, [(query, {"press": second.windows["press"].upto})], blobs)
+    assert (nothing.rows, nothing.windows["press"].after, nothing.windows["press"].upto) == (0, 15, 15)
 
 
 def test_each_row_is_selected_exactly_once_while_rows_keep_coming(store: CollectionStore, blobs: BlobDirectory) -> None:
@@ -146,16 +146,16 @@ def test_each_row_is_selected_exactly_once_while_rows_keep_coming(store: Collect
     try:
         for _ in range(5):
             assert all(wrote.acquire(timeout=30) for _ in range(5))
-            (selection,) = select(store, [(query, after)], blobs)
+            (selection,) = select(store, [(query, {"press": after})], blobs)
             rows = rows_of(selection, blobs)
-            assert [row["position"] for row in rows] == list(range(after + 1, selection.upto_position + 1))
+            assert [row["position"] for row in rows] == list(range(after + 1, selection.windows["press"].upto + 1))
             assert rows
             seen += [row["strokes"] for row in rows]
-            after = selection.upto_position
+            after = selection.windows["press"].upto
     finally:
         stop.set()
         writer.join(60)
-    (last,) = select(store, [(query, after)], blobs)
+    (last,) = select(store, [(query, {"press": after})], blobs)
     seen += [row["strokes"] for row in rows_of(last, blobs)]
     assert seen == list(range(store.view("press").rows))
 
@@ -173,11 +173,11 @@ def test_all_queries_of_a_run_see_the_same_rows(store: CollectionStore, blobs: B
     writer.start()
     query = Query(query="SELECT strokes FROM press", new_data_only=True, collection="press")
     try:
-        selections = select(store, [(query, 0)] * 20, blobs)
+        selections = select(store, [(query, {})] * 20, blobs)
     finally:
         stop.set()
         writer.join(60)
-    assert len({(selection.upto_position, selection.blob.digest) for selection in selections}) == 1
+    assert len({(selection.windows["press"].upto, selection.blob.digest) for selection in selections}) == 1
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_bomb_is_stopped(store: CollectionStore, blobs: BlobDirectory, sql: st
     store.insert("press", [{"line": "abc" * 10}] * 300)
     began = time.monotonic()
     with pytest.raises(BadInput, match=r"query 1: the query took more than 0.5 s and was stopped"):
-        select(store, [(Query(query=sql), 0)], blobs, timeout_s=0.5)
+        select(store, [(Query(query=sql), {})], blobs, timeout_s=0.5)
     assert time.monotonic() - began < 10
     assert list(blobs.digests()) == []
     assert len(ask(store, blobs, "SELECT line FROM press")) == 300
@@ -219,14 +219,14 @@ def test_a_query_that_fails_says_why(store: CollectionStore, blobs: BlobDirector
     """A failing query is told apart from one without rows: by an error that names the query and the reason."""
     store.insert("press", [{"line": "a" * 20_000}])
     with pytest.raises(BadInput, match=f"^query 2: .*({reason})"):
-        select(store, [(Query(query="SELECT line FROM press"), 0), (Query(query=sql), 0)], blobs)
+        select(store, [(Query(query="SELECT line FROM press"), {}), (Query(query=sql), {})], blobs)
 
 
 def test_too_many_bytes_are_refused(store: CollectionStore, blobs: BlobDirectory) -> None:
     """Rows beyond the cap stop the selection, and nothing of them stays."""
     store.insert("press", [{"line": "x" * 1000}] * 3000)
     with pytest.raises(TooLarge, match=r"query 1: more than 2000000 bytes after [0-9]+ rows"):
-        select(store, [(Query(query="SELECT * FROM press"), 0)], blobs, max_bytes=2_000_000)
+        select(store, [(Query(query="SELECT * FROM press"), {})], blobs, max_bytes=2_000_000)
     assert list(blobs.digests()) == []
 
 

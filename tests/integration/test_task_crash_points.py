@@ -16,10 +16,10 @@ from edge_agent.tasks.inputs import Inputs
 from edge_agent.tasks.task_machine import Task
 from edge_agent.tasks.workshop import Workshop
 from schemas.broker import BrokerAddress
-from schemas.jobs import TaskScript, TaskSpec
 from schemas.manifest import Manifest, WantedRun
 from schemas.report import TaskState
 from schemas.runs import Accepted, EdgeEvent, Exited, Outcome, Preparing, RunEvent, Started
+from schemas.tasks import TaskScript, TaskSpec
 from tests.integration.scripted_controller import MODEL, mark_run
 from transport.blob_store import BlobDirectory
 from transport.mqtt import Link, connect

@@ -13,7 +13,8 @@ from edge_agent.execution.docker_executor import DockerExecutor
 from edge_agent.execution.environments import InstallSettings
 from edge_agent.execution.executor import Environment, Executor, ExitResult, TaskHandle, TaskKey, TaskRequest
 from edge_agent.execution.process_executor import ProcessExecutor
-from schemas.jobs import Limits, TaskData, TaskScript, TaskSpec
+from schemas.jobs import Limits
+from schemas.tasks import TaskData, TaskScript, TaskSpec
 from transport.blob_store import BlobDirectory
 
 IMAGE = "tidemill-training:bookworm"

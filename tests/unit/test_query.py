@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.data.query import check_job_query, check_query
-from controller.data.query_window import Window
 from schemas.errors import BadInput
-from schemas.jobs import Query
+from schemas.models import Window
+from schemas.queries import Query
 
 COLLECTIONS = ("iris", "press", "order")
-WINDOWS = {name: Window(5, 9) for name in COLLECTIONS}
+WINDOWS = {name: Window(after=5, upto=9) for name in COLLECTIONS}
 
 HOSTILE = [
     ("", "empty"),

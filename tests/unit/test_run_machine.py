@@ -36,7 +36,7 @@ from schemas.runs import LIVE, ON_EDGE, Accepted, EdgeEvent, Exited, Outcome, Ou
 NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
 BLOB = BlobRef(digest="sha256:" + "0" * 64, size_bytes=1)
 JOB = JobSpec.model_validate(
-    {"name": "retrain", "model": "iris", "edge": "press-1", "scripts": ["train.py"], "max_attempts": 2}
+    {"name": "retrain", "model": "iris", "edge": "press-1", "scripts": ["train.py"], "retry": {"max_attempts": 2}}
 )
 QUEUED = Run(UUID(int=1), JOB, RunState.QUEUED, "press-1")
 GOOD = Exited(outcome=Outcome.OK, exit_code=0, outputs=Outputs(model=BLOB))
@@ -179,7 +179,7 @@ def test_any_order_of_events_keeps_the_promises(events: list[Event]) -> None:
                 event, EdgeSaid | CancelAsked | DeadlinePassed | LeaseEnded
             )  # these come from outside
             continue
-        assert before.attempt <= run.attempt <= JOB.max_attempts
+        assert before.attempt <= run.attempt <= JOB.retry.max_attempts
         assert run == before or before.state in LIVE
         assert (run.state in LIVE) == (run.ended_at is None)
         assert (run.version is not None) == (run.state is RunState.SUCCEEDED)

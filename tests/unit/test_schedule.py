@@ -6,7 +6,7 @@ import pytest
 
 from controller.schedule import next_fire
 from schemas.errors import BadInput
-from schemas.jobs import Schedule
+from schemas.schedules import Schedule
 
 MONDAY = datetime(2026, 3, 30, 5, 0, tzinfo=UTC)
 

@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.export import DOCUMENTS, json_schema
-from schemas.jobs import JobSpec, Schedule
+from schemas.jobs import JobSpec
 from schemas.manifest import Manifest
 from schemas.names import BlobRef, FileRef, model_ref
 from schemas.pipelines import PipelineSpec
+from schemas.schedules import Schedule
 from schemas.topics import MANIFEST, RUN_EVENTS, check_filter, check_topic, matches
 
 JOB: dict[str, Any] = {"name": "retrain", "model": "iris", "edge": "press-1", "scripts": ["train.py"]}
@@ -77,7 +78,7 @@ def test_what_names_no_model_is_refused(text: str) -> None:
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a//b", "a/./b", "a\\b", "", "a\x00b"])
 def test_a_tree_holds_plain_relative_paths_only(path: str) -> None:
     """No file of a model or of additional outputs can point outside its folder."""
-    from schemas.jobs import TaskSpec  # noqa: PLC0415 - beside what it shows
+    from schemas.tasks import TaskSpec  # noqa: PLC0415 - beside what it shows
 
     blob = {"digest": "sha256:" + "0" * 64, "size_bytes": 1}
     with pytest.raises(ValidationError):
@@ -92,7 +93,7 @@ def test_files_are_paths_until_they_are_uploaded() -> None:
         {**JOB, "requirements": {"path": "r.txt", "blob": {"digest": "sha256:" + "a" * 64, "size_bytes": 2}}}
     )
     assert job.scripts == (FileRef(path="train.py"),)
-    assert job.requirements is not None
+    assert isinstance(job.requirements, FileRef)
     assert job.requirements.blob == BlobRef(digest="sha256:" + "a" * 64, size_bytes=2)
 
 

@@ -18,7 +18,7 @@ def job(min_rows: int = 1) -> JobSpec:
 
 def selected(rows: int, new_of: str | None = None) -> DataSelection:
     """What a query gave: new rows of a collection, or any rows."""
-    return DataSelection(query="SELECT 1", collection=new_of, rows=rows, blob=BLOB)
+    return DataSelection(query="SELECT 1", new_in=(new_of,) if new_of else (), rows=rows, blob=BLOB)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tidemill.cli.run_view import FIELDS
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
-    from schemas.jobs import Schedule
+    from schemas.schedules import Schedule
     from schemas.views import JobView, RunView
 
 app = typer.Typer(help="See what is trained and when, and train it now.", no_args_is_help=True)

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from schemas.errors import TidemillError
 from schemas.fleet import Fleet, FleetDocument, JobDocument
-from schemas.jobs import Schedule
 from schemas.report import PipelineState
 from schemas.runs import LIVE, RunState
+from schemas.schedules import Schedule
 from schemas.views import ModelView, RunView
 from tidemill.client import Client
 from tidemill.demo.flowers import Asker, Device

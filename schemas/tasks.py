@@ -1,0 +1,60 @@
+"""What an edge needs to do a run once."""
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+from schemas.jobs import Limits, SecretUse, VariableName
+from schemas.names import BlobRef, Duration, FileName, FileTree, Identifier, Name
+from schemas.queries import Format
+
+
+class _ForEdge(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class TaskData(_ForEdge):
+    """The rows of one query; the script finds them at ``collection_data_<index>_path``."""
+
+    index: PositiveInt
+    blob: BlobRef
+    rows: NonNegativeInt
+    format: Format = "json"
+
+
+class TaskHoldout(_ForEdge):
+    """The rows that no run trains on; the script finds them at ``holdout_data_path``."""
+
+    blob: BlobRef
+    rows: NonNegativeInt
+    format: Format = "json"
+
+
+class TaskScript(_ForEdge):
+    """A script, by the name it gets in the task's folder."""
+
+    name: FileName
+    blob: BlobRef
+
+
+class TaskSpec(_ForEdge):
+    """Everything an edge needs to do a run once; a blob, named in the manifest. The same for every attempt."""
+
+    v: int = 1
+    run_id: UUID
+    job: Name
+    scripts: tuple[TaskScript, ...]
+    requirements: BlobRef | None = None
+    data: tuple[TaskData, ...] = ()
+    holdout: TaskHoldout | None = None
+    additional: FileTree = {}  # what additional_output_folder_path holds at the start
+    edge_folder: str | None = None  # on the edge itself; its agent's configuration must allow it
+    base_model: BlobRef | None = None
+    metrics: tuple[Identifier, ...] = ()  # without one of these the task fails
+    optional_metrics: tuple[Identifier, ...] = ()
+    params: dict[str, object] = {}
+    variables: dict[VariableName, str] = {}
+    secrets: tuple[SecretUse, ...] = ()  # their values come sealed, see the manifest
+    image: str | None = None
+    limits: Limits = Limits()
+    stop_after_s: Duration | None = None  # without a controller for so long, the edge ends the task
