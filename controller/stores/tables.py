@@ -102,6 +102,7 @@ class RunRow(SQLModel, table=True):
     model: str = ""  # in which it made a version
     version: int | None = None
     holdout: str | None = Field(default=None, sa_type=Text)  # DataSelection
+    secrets: str | None = Field(default=None, sa_type=Text)  # BlobRef of the attempt's SealedSecrets
     # What its attempts took together, for sums over runs.
     cpu_s: float = 0.0
     energy_kwh: float = 0.0

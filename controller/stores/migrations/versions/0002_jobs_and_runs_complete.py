@@ -53,6 +53,7 @@ def _add_columns() -> None:
         sa.Column("not_before", sa.DateTime(), nullable=True),
         sa.Column("model", sa.String(), nullable=False, server_default=""),
         sa.Column("holdout", sa.Text(), nullable=True),
+        sa.Column("secrets", sa.Text(), nullable=True),
         sa.Column("cpu_s", sa.Float(), nullable=False, server_default="0"),
         sa.Column("energy_kwh", sa.Float(), nullable=False, server_default="0"),
         sa.Column("co2e_kg", sa.Float(), nullable=False, server_default="0"),
