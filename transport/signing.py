@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hashlib
-import os
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from schemas.errors import BadInput, Untrusted
 from schemas.manifest import Manifest, SignedManifest
 from schemas.names import EdgeName
+from transport.key_file import create_key_file
 
 _SCHEME = "ed25519:"
 
@@ -86,22 +86,10 @@ def verify(payload: bytes, public_key: str, *, edge: EdgeName) -> Manifest:
 
 
 def _create(path: Path) -> None:
-    """Write a new key under another name and link it into place: never half there, and never over an older one."""
     private = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(private)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        pass  # another process was faster: its key is the one
-    finally:
-        temporary.unlink()
+    create_key_file(path, private)
 
 
 def _read_public_key(text: str) -> bytes:
