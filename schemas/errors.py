@@ -68,6 +68,12 @@ class TaskFailed(TidemillError):
     code = "task_failed"
 
 
+class OutOfDisk(TaskFailed):
+    """The edge's disk is too full for a training task: it may go on elsewhere, or here once there is room."""
+
+    code = "out_of_disk"
+
+
 class InvalidTransition(TidemillError):
     """Our own bug: an event that makes no sense in this state."""
 

@@ -50,6 +50,7 @@ class Environment:
     cached: bool  # it was there already
     image: str = ""
     image_digest: str = ""
+    installer: str = ""  # uv or pip, when the requirements were installed for this task
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class TaskRequest:
     image: str | None = None
     requirements: Path | None = None
     requirements_digest: BlobDigest | None = None
+    edge_folder: Path | None = None  # of this machine, allowed by its agent; read-only where the executor can make it so
+    secrets: Path | None = None  # a folder of this machine with the values of the job's secrets
 
     def contract(self, root: str) -> dict[str, str]:
         """The job contract's variables for scripts that see the folder at ``root``."""

@@ -43,4 +43,5 @@ def started(executor: str, environment: Environment) -> Started:
         image_digest=environment.image_digest,
         environment=environment.key,
         environment_cached=environment.cached,
+        installer=environment.installer,
     )
