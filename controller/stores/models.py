@@ -40,13 +40,18 @@ def next_version(session: Session, *, model: str) -> int:
     return (newest or 0) + 1
 
 
-def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef) -> None:
-    """Add a version; a run that registered one before cannot register another. Caller commits."""
+def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef, job: str | None = None) -> None:
+    """Add a version; a run that registered one before cannot register another. Caller commits.
+
+    ``job`` is the one that made it, by its present name; None for a version that a person uploaded.
+    """
     session.add(
         VersionRow(
             model=card.name,
             version=card.version,
             run_id=card.lineage.run_id,
+            job=job,
+            created_at=card.created_at,
             file_digest=card.files[MODEL_FILE].digest,
             card=card.model_dump_json(),
             card_blob=card_blob.model_dump_json(),
@@ -83,6 +88,26 @@ def resolve(session: Session, *, ref: str) -> tuple[ModelVersion, BlobRef] | Non
     return ModelVersion.model_validate_json(row.card), BlobRef.model_validate_json(row.card_blob)
 
 
+def last_of_job(session: Session, *, job: str) -> ModelVersion | None:
+    """The version that a job made last, in whichever model: the next run goes on from its additional outputs.
+
+    One that only reproduced an earlier run does not count.
+    """
+    wanted = select(VersionRow.card).where(VersionRow.job == job)
+    newest_first = wanted.order_by(col(VersionRow.created_at).desc(), col(VersionRow.version).desc())
+    with session.exec(newest_first) as found:
+        cards = (ModelVersion.model_validate_json(card) for card in found)
+        return next((card for card in cards if card.lineage.reproduces is None), None)
+
+
+def next_own_model(session: Session, *, model: str) -> str:
+    """The next name of those that a job gives its own models beside ``iris``: ``iris-1``, then ``iris-2``."""
+    prefix = f"{model}-"
+    named = select(ModelRow.name).where(col(ModelRow.name).startswith(prefix, autoescape=True))
+    numbers = [int(tail) for name in session.exec(named) if (tail := name.removeprefix(prefix)).isdecimal()]
+    return f"{prefix}{max(numbers, default=0) + 1}"
+
+
 def aliases(session: Session, *, model: str) -> list[AliasRow]:
     """The model's aliases, by name."""
     return list(session.exec(select(AliasRow).where(AliasRow.model == model).order_by(AliasRow.alias)))
@@ -91,5 +116,7 @@ def aliases(session: Session, *, model: str) -> list[AliasRow]:
 def move_alias(session: Session, *, model: str, alias: str, version: int, reason: str, now: datetime) -> None:
     """Let an alias stand for a version. Caller commits."""
     row = session.get(AliasRow, (model, alias)) or AliasRow(model=model, alias=alias, version=version, moved_at=now)
+    if row.version != version:
+        row.previous = row.version  # where one would roll back to
     row.version, row.reason, row.moved_at = version, reason, now
     session.add(row)

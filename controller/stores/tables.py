@@ -95,6 +95,7 @@ class RunRow(SQLModel, table=True):
     data: str = Field(default="[]", sa_type=Text)  # DataSelections
     task: str | None = Field(default=None, sa_type=Text)  # BlobRef of the TaskSpec
     base_version: int | None = None
+    base_model: str | None = None  # as name:version, what its scripts were given
     started: str | None = Field(default=None, sa_type=Text)  # the attempt's Started event
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     exited: str | None = Field(default=None, sa_type=Text)  # the attempt's Exited event
@@ -138,6 +139,7 @@ class VersionRow(SQLModel, table=True):
     version: int = Field(primary_key=True)
     run_id: UUID | None = Field(default=None, unique=True)
     job: str | None = Field(default=None, index=True)  # that made it, by its present name; the card has the name then
+    created_at: datetime = Field(sa_type=UtcDateTime)
     file_digest: str  # of model.onnx
     card: str = Field(sa_type=Text)  # the ModelVersion
     card_blob: str = Field(sa_type=Text)  # BlobRef of the same

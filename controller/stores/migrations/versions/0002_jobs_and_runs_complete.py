@@ -1,6 +1,7 @@
 """Triggers, secrets, and what runs, versions, aliases and edges keep beside what they kept."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,6 +46,8 @@ def _add_columns() -> None:
     op.add_column("edges", sa.Column("sealing_key", sa.String(), nullable=False, server_default=""))
     op.add_column("model_versions", sa.Column("job", sa.String(), nullable=True))
     op.create_index("ix_model_versions_job", "model_versions", ["job"])
+    long_ago = sa.Column("created_at", sa.DateTime(), nullable=False, server_default="1970-01-01 00:00:00")
+    op.add_column("model_versions", long_ago)
     for column in (
         sa.Column("cause", sa.Text(), nullable=False, server_default=""),
         sa.Column("full", sa.Boolean(), nullable=False, server_default=sa.false()),
@@ -52,6 +55,7 @@ def _add_columns() -> None:
         sa.Column("priority", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("not_before", sa.DateTime(), nullable=True),
         sa.Column("model", sa.String(), nullable=False, server_default=""),
+        sa.Column("base_model", sa.String(), nullable=True),
         sa.Column("holdout", sa.Text(), nullable=True),
         sa.Column("secrets", sa.Text(), nullable=True),
         sa.Column("cpu_s", sa.Float(), nullable=False, server_default="0"),
@@ -78,13 +82,21 @@ def _rewrite_specs() -> None:
         text = json.dumps([_selection(one) for one in json.loads(data)])
         model = json.loads(spec)["model"]
         connection.execute(sa.update(runs).where(runs.c.id == found).values(data=text, model=model))
-    versions = sa.table(
-        "model_versions", sa.column("model"), sa.column("version"), sa.column("card"), sa.column("job", sa.String)
-    )
-    for model, version, card in connection.execute(sa.select(versions.c.model, versions.c.version, versions.c.card)):
+    _read_cards()
+
+
+def _read_cards() -> None:
+    """Which job made a version, and when: the cards have it."""
+    connection = op.get_bind()
+    names = "model", "version", "card", "job"
+    versions = sa.table("model_versions", *map(sa.column, names), sa.column("created_at", sa.DateTime()))
+    wanted = sa.select(versions.c.model, versions.c.version, versions.c.card)
+    for model, version, text in connection.execute(wanted).all():
         this = (versions.c.model == model) & (versions.c.version == version)
-        job = json.loads(card)["lineage"].get("job")
-        connection.execute(sa.update(versions).where(this).values(job=job))
+        card = json.loads(text)
+        made = datetime.fromisoformat(card["created_at"]).astimezone(UTC).replace(tzinfo=None)
+        job = card["lineage"].get("job")
+        connection.execute(sa.update(versions).where(this).values(job=job, created_at=made))
 
 
 def _job(spec: dict[str, Any]) -> dict[str, Any]:
