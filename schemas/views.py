@@ -48,6 +48,13 @@ class EnrolledEdge(View):
     agent_config: str  # TOML with the credentials and the controller's public key
 
 
+class RekeyedEdge(View):
+    """Told once, when an edge is given a new key for secrets: the line to put into the agent's configuration."""
+
+    edge: EdgeName
+    agent_config: str  # TOML with the private key
+
+
 class CollectionView(View):
     """A collection and how full it is."""
 
@@ -79,7 +86,7 @@ class TriggerView(View):
 
     text: str  # such as: 100 new rows in readings
     seen: str  # such as: 42 new rows; or why it could not look
-    next_look_at: AwareDatetime
+    next_look_at: AwareDatetime | None = None  # None while the job is paused
 
 
 class JobUsage(View):

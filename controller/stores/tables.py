@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Text, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 
@@ -63,9 +63,10 @@ class TriggerRow(SQLModel, table=True):
     job: str = Field(primary_key=True)
     trigger: str = Field(primary_key=True)
     position: int = Field(default=0, sa_type=BigInteger)  # new rows: of the collection, as the job's last run saw it
-    value: float | None = None  # threshold: what the query gave last
+    run: UUID | None = None  # new rows: the newest run that `position` takes account of
+    value: float | None = None  # what it saw last: the number of new rows, or what the query gave
     crossed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # threshold: due then, and still beyond it
-    next_look_at: datetime = Field(sa_type=UtcDateTime)
+    next_look_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)  # None while the job is paused
     problem: str = Field(default="", sa_type=Text)  # why it could not look
 
 
@@ -73,9 +74,13 @@ class RunRow(SQLModel, table=True):
     """A run. ``revision`` grows with every saved step, so that two steps cannot both follow the same one."""
 
     __tablename__ = "runs"
-    __table_args__ = (UniqueConstraint("job", "scheduled_at", name="one_run_per_tick"),)
+    __table_args__ = (
+        UniqueConstraint("job", "scheduled_at", name="one_run_per_tick"),
+        Index("ix_runs_job_created_at", "job", "created_at"),
+        Index("ix_runs_job_state", "job", "state", "created_at"),
+    )
     id: UUID = Field(primary_key=True)
-    job: str = Field(index=True)
+    job: str
     spec: str = Field(sa_type=Text)  # the job as it was when the run was made
     trigger: str
     cause: str = Field(default="", sa_type=Text)  # the line that says why it was queued

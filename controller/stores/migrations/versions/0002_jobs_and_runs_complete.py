@@ -26,12 +26,14 @@ def _make_tables() -> None:
         sa.Column("job", sa.String(), nullable=False),
         sa.Column("trigger", sa.String(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("run", sa.Uuid(), nullable=True),
         sa.Column("value", sa.Float(), nullable=True),
         sa.Column("crossed_at", sa.DateTime(), nullable=True),
-        sa.Column("next_look_at", sa.DateTime(), nullable=False),
+        sa.Column("next_look_at", sa.DateTime(), nullable=True),
         sa.Column("problem", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("job", "trigger"),
     )
+    op.create_index("ix_job_triggers_next_look_at", "job_triggers", ["next_look_at"])
     op.create_table(
         "secrets",
         sa.Column("name", sa.String(), nullable=False),
@@ -65,6 +67,9 @@ def _add_columns() -> None:
         sa.Column("cached_bytes", sa.BigInteger(), nullable=False, server_default="0"),
     ):
         op.add_column("runs", column)
+    op.drop_index("ix_runs_job", "runs")
+    op.create_index("ix_runs_job_created_at", "runs", ["job", "created_at"])
+    op.create_index("ix_runs_job_state", "runs", ["job", "state", "created_at"])
     with op.batch_alter_table("watermarks") as batch:
         batch.alter_column("position", type_=sa.BigInteger(), existing_type=sa.Integer(), existing_nullable=False)
 
