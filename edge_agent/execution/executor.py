@@ -66,7 +66,7 @@ class TaskRequest:
     image: str | None = None
     requirements: Path | None = None
     requirements_digest: BlobDigest | None = None
-    edge_folder: Path | None = None  # of this machine, allowed by its agent; read-only where the executor can make it so
+    edge_folder: Path | None = None  # of this machine, and allowed by its agent; read-only in containers
     secrets: Path | None = None  # a folder of this machine with the values of the job's secrets
 
     def contract(self, root: str) -> dict[str, str]:
