@@ -60,7 +60,7 @@ class Registry:
             if verdict.promoted:
                 _promote(session, card, verdict.reason, now)
 
-        await supervisor.step(run.id, Registered(run.attempt, card.version, verdict.reason), also=commit)
+        await supervisor.step(run.id, Registered(run.attempt, card.name, card.version, verdict.reason), also=commit)
 
     async def check_file(self, file: BlobRef) -> Signature:
         """Check an uploaded model. Raises BadInput when it cannot be served."""

@@ -90,8 +90,9 @@ def _of_earlier_attempt(run: Run, event: Event) -> bool:
 
 def _step(run: Run, event: Event, now: datetime) -> Run:
     match run.state, event:
-        case RunState.QUEUED, Selected(data, task, base_version):
-            return replace(run, data=data, task=task, base_version=base_version, reason="its data is selected")
+        case RunState.QUEUED, Selected(data, task, base_version, base_model):
+            frozen = replace(run, data=data, task=task, base_version=base_version, base_model=base_model)
+            return replace(frozen, reason="its data is selected")
         case RunState.QUEUED, Refused(reason):
             return _end(run, RunState.SKIPPED, reason, now)
         case RunState.QUEUED, Waits(reason):
@@ -107,8 +108,8 @@ def _step(run: Run, event: Event, now: datetime) -> Run:
                 return _enter(run, RunState.CHECKING, "its model is checked", now)
             state = RunState.TIMED_OUT if run.exited.outcome is Outcome.TIMED_OUT else RunState.FAILED
             return _end(run, state, run.exited.reason, now)
-        case RunState.CHECKING, Registered(_, version, reason):
-            return replace(_end(run, RunState.SUCCEEDED, reason, now), version=version)
+        case RunState.CHECKING, Registered(_, model, version, reason):
+            return replace(_end(run, RunState.SUCCEEDED, reason, now), model=model, version=version)
     if isinstance(event, _OF_EFFECTS) and run.state in ON_EDGE:
         return run  # the effect was carried out twice
     raise InvalidTransition(f"run {run.id}: {event} while {run.state}")

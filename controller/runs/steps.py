@@ -26,10 +26,12 @@ class Run:
     data: tuple[DataSelection, ...] = ()
     task: BlobRef | None = None
     base_version: int | None = None
+    base_model: str | None = None  # as name:version
     started: Started | None = None
     started_at: datetime | None = None
     exited: Exited | None = None
     ended_at: datetime | None = None
+    model: str = ""  # in which it made a version
     version: int | None = None
 
 
@@ -40,6 +42,7 @@ class Selected:
     data: tuple[DataSelection, ...]
     task: BlobRef
     base_version: int | None
+    base_model: str | None = None  # as name:version
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Registered:
     """The model is checked, and a version in this very transaction."""
 
     attempt: int
+    model: str
     version: int
     reason: str
 

@@ -80,10 +80,12 @@ def save_step(session: Session, *, before: Run, after: Run) -> None:
         "data": _SELECTIONS.dump_json(after.data).decode(),
         "task": after.task and after.task.model_dump_json(),
         "base_version": after.base_version,
+        "base_model": after.base_model,
         "started": after.started and after.started.model_dump_json(),
         "started_at": after.started_at,
         "exited": after.exited and after.exited.model_dump_json(),
         "ended_at": after.ended_at,
+        "model": after.model,
         "version": after.version,
     }
     if session.connection().execute(update(RunRow).where(*unmoved).values(values)).rowcount != 1:
@@ -163,9 +165,11 @@ def to_run(row: RunRow) -> Run:
         data=_SELECTIONS.validate_json(row.data),
         task=BlobRef.model_validate_json(row.task) if row.task else None,
         base_version=row.base_version,
+        base_model=row.base_model,
         started=Started.model_validate_json(row.started) if row.started else None,
         started_at=row.started_at,
         exited=Exited.model_validate_json(row.exited) if row.exited else None,
         ended_at=row.ended_at,
+        model=row.model,
         version=row.version,
     )

@@ -70,7 +70,7 @@ def test_a_good_run_goes_all_the_way() -> None:
     assert pending(uploading) == FetchOutputs()
     checking = play(uploading, Fetched(1))
     assert pending(checking) == RegisterModel()
-    done = play(checking, Registered(1, 7, "version 7 is in use"))
+    done = play(checking, Registered(1, "iris", 7, "version 7 is in use"))
     assert (done.state, done.version, done.deadline, pending(done)) == (RunState.SUCCEEDED, 7, None, None)
 
 
@@ -146,7 +146,7 @@ def test_a_lost_lease_does_not_stop_what_needs_no_edge() -> None:
 def test_an_event_without_sense_is_our_own_bug() -> None:
     """A refusal of a run that is already on its edge cannot happen, and is not hidden when it does."""
     with pytest.raises(InvalidTransition, match="queued"):
-        advance(QUEUED, Registered(0, 1, ""), NOW)
+        advance(QUEUED, Registered(0, "iris", 1, ""), NOW)
 
 
 EVENTS: st.SearchStrategy[Event] = st.one_of(
