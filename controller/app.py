@@ -24,10 +24,12 @@ from controller.inbox import Inbox
 from controller.manifests import Manifests
 from controller.registry import Registry
 from controller.runs.logs import RunLogs
+from controller.runs.news import RunNews
 from controller.runs.supervisor import Supervisor
 from controller.runs.task_writing import TaskWriter
 from controller.runs.ticks import Ticks
 from controller.runs.work import RunWork
+from controller.secrets import Secrets
 from controller.settings import ControllerSettings
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database, open_database
@@ -39,6 +41,7 @@ from schemas.wire import ControllerPresence
 from transport.blob_store import BlobDirectory
 from transport.folder_lock import own_folder
 from transport.mqtt import Link, connect
+from transport.sealing import StorageKey
 from transport.signing import SigningKey
 from transport.transfer import BlobReceiver, BlobSender
 
@@ -59,6 +62,7 @@ class _Storage:
     blobs: BlobDirectory
     logs: RunLogs
     key: SigningKey
+    secrets_key: StorageKey
 
 
 async def run(settings: ControllerSettings) -> None:
@@ -107,13 +111,15 @@ class Controller:
         self._manifests = Manifests(database, storage.key, link)
         self._greeting = Greeting(link, self._manifests, session_id)
         self._supervisor = Supervisor(database, self._manifests, clock=utc_now)
-        self._supervisor.changed.append(storage.logs.follow)
+        news = RunNews()
+        self._supervisor.changed += [storage.logs.follow, news.moved]
         self._ticks = Ticks(database, self._supervisor.wake, clock=utc_now)
         self._ingestion = Ingestion(broker.address, collections)
-        self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.logs, clock=utc_now)
+        self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.logs, news, clock=utc_now)
         self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
         registry = Registry(database, blobs, clock=utc_now)
+        secrets = Secrets(database, storage.secrets_key, blobs, clock=utc_now)
         writer = TaskWriter(
             database,
             collections,
@@ -136,8 +142,10 @@ class Controller:
             ticks=self._ticks,
             ingestion=self._ingestion,
             logs=storage.logs,
+            news=news,
             fleet=FleetDesk(database, collections, blobs, registry, self._fleet_changed, clock=utc_now),
             enrolment=Enrolment(database, storage.key, broker, link, clock=utc_now),
+            secrets=secrets,
         )
         self.http = create_app(self._services, version("tidemill"))
 
@@ -191,7 +199,8 @@ async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> 
     stack.callback(collections.close)
     blobs = BlobDirectory(folder / "blobs")
     key = SigningKey.load_or_create(folder / "signing_key.pem")
-    return _Storage(database, collections, blobs, RunLogs(folder / "logs"), key)
+    secrets_key = StorageKey.load_or_create(folder / "secrets_key")
+    return _Storage(database, collections, blobs, RunLogs(folder / "logs"), key, secrets_key)
 
 
 async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> BrokerAccess:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from controller.manifests import Manifests
 from controller.runs.logs import RunLogs
+from controller.runs.news import RunNews
 from controller.runs.steps import EdgeSaid
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
@@ -34,11 +35,12 @@ class Inbox:
         supervisor: Supervisor,
         manifests: Manifests,
         logs: RunLogs,
+        news: RunNews,
         *,
         clock: Callable[[], datetime],
     ) -> None:
         self._link, self._database, self._supervisor, self._manifests = link, database, supervisor, manifests
-        self._logs, self._clock = logs, clock
+        self._logs, self._news, self._clock = logs, news, clock
 
     async def serve(self) -> None:
         """Take messages until cancelled."""
@@ -114,7 +116,7 @@ class Inbox:
         if run.edge == edge and run.attempt == batch.attempt and run.ended_at is None:
             lines, first = batch.lines, batch.first_line
             await asyncio.to_thread(self._logs.append, run.id, run.attempt, first_line=first, lines=lines)
-            self._logs.announce(run.id)
+            self._news.announce(run.id)
 
 
 Handler = Callable[[str, Message], Awaitable[None]]

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from controller.http.services import Parts
+from controller.runs.news import wait_for
 from controller.runs.steps import CancelAsked
 from controller.stores.runs import get_row, list_rows
 from controller.views import run_view
@@ -53,9 +54,10 @@ async def logs(
     wait_s: Annotated[float, Query(ge=0, le=30)] = 0,
 ) -> LogPage:
     """Lines of the current attempt's log; waits up to ``wait_s`` for the first new one."""
+    news = parts.news.of(run_id)
     page = await _log_page(run_id, parts, from_line, limit)
     if not page.lines and not page.complete and wait_s:
-        await parts.logs.wait_for_news(run_id, wait_s)
+        await wait_for(news, wait_s)
         page = await _log_page(run_id, parts, from_line, limit)
     return page
 

@@ -12,8 +12,10 @@ from controller.enrolment import Enrolment
 from controller.fleets.desk import FleetDesk
 from controller.manifests import Manifests
 from controller.runs.logs import RunLogs
+from controller.runs.news import RunNews
 from controller.runs.supervisor import Supervisor
 from controller.runs.ticks import Ticks
+from controller.secrets import Secrets
 from controller.settings import ControllerSettings
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
@@ -40,8 +42,10 @@ class Services:
     ticks: Ticks
     ingestion: Ingestion
     logs: RunLogs
+    news: RunNews
     fleet: FleetDesk
     enrolment: Enrolment
+    secrets: Secrets
 
 
 def services(request: Request) -> Services:

@@ -1,7 +1,5 @@
 """The logs of runs: one file per attempt, each line behind its number, so that gaps and repeats show."""
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
@@ -18,7 +16,6 @@ class RunLogs:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._next: dict[tuple[UUID, int], int] = {}
-        self._news: defaultdict[UUID, asyncio.Event] = defaultdict(asyncio.Event)
 
     def append(self, run_id: UUID, attempt: int, *, first_line: int, lines: Iterable[str]) -> None:
         """Keep the lines that are not here yet; a batch that was delivered twice adds nothing."""
@@ -58,25 +55,9 @@ class RunLogs:
         return lines, following
 
     def follow(self, run: Run) -> None:
-        """The run moved: wake who waits for it, and remember nothing of it once it has ended."""
+        """The run moved: remember nothing of it once it has ended."""
         if run.ended_at is not None:
             self._next.pop((run.id, run.attempt), None)
-        self.announce(run.id)
-
-    def announce(self, run_id: UUID) -> None:
-        """Wake everybody who waits for news of this run: lines, or another state."""
-        event = self._news.pop(run_id, None)
-        if event is not None:
-            event.set()
-
-    async def wait_for_news(self, run_id: UUID, timeout_s: float) -> None:
-        """Wait until something is announced, or the time is over."""
-        event = self._news[run_id]
-        try:
-            async with asyncio.timeout(timeout_s):
-                await event.wait()
-        except TimeoutError:
-            return
 
     def _next_line(self, run_id: UUID, attempt: int) -> int:
         key = run_id, attempt
