@@ -40,7 +40,6 @@ from schemas.errors import InvalidTransition
 from schemas.jobs import JobSpec
 from schemas.runs import LIVE, ON_EDGE, Accepted, Exited, Outcome, Preparing, RunState, Started
 
-QUEUED_S = 7 * 86400.0  # an edge may be away for a week's holiday
 PREPARING_S = 2 * 3600.0  # a big environment over a slow line
 UPLOADING_S = 86400.0
 CHECKING_S = 1800.0
@@ -90,9 +89,9 @@ def _of_earlier_attempt(run: Run, event: Event) -> bool:
 
 def _step(run: Run, event: Event, now: datetime) -> Run:
     match run.state, event:
-        case RunState.QUEUED, Selected(data, task, base_version, base_model):
-            frozen = replace(run, data=data, task=task, base_version=base_version, base_model=base_model)
-            return replace(frozen, reason="its data is selected")
+        case RunState.QUEUED, Selected(data, task, base_version, base_model, holdout):
+            based = replace(run, base_version=base_version, base_model=base_model)
+            return replace(based, data=data, holdout=holdout, task=task, reason="its data is selected")
         case RunState.QUEUED, Refused(reason):
             return _end(run, RunState.SKIPPED, reason, now)
         case RunState.QUEUED, Waits(reason):
@@ -174,12 +173,12 @@ def _allowed_s(job: JobSpec, state: RunState, exited: Exited | None) -> float:
     }
     if state in on_edge:
         return on_edge[state] + job.silence.lost_after * job.retry.max_attempts
-    return CHECKING_S if state is RunState.CHECKING else QUEUED_S
+    return CHECKING_S if state is RunState.CHECKING else job.start_within
 
 
-def first_deadline(now: datetime) -> datetime:
-    """When a run that is queued now has waited too long."""
-    return now + timedelta(seconds=QUEUED_S)
+def first_deadline(job: JobSpec, start: datetime) -> datetime:
+    """When a run that may start at ``start`` has waited too long."""
+    return start + timedelta(seconds=job.start_within)
 
 
 def _end(run: Run, state: RunState, reason: str, now: datetime) -> Run:

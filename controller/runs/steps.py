@@ -7,24 +7,36 @@ from uuid import UUID
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection
 from schemas.names import BlobRef
-from schemas.runs import EdgeEvent, Exited, RunState, Started
+from schemas.runs import EdgeEvent, Exited, RunState, RunTrigger, Started
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A run as the machine sees it; ``revision`` is the store's."""
 
+    # What it was queued with, and what no step changes.
     id: UUID
     job: JobSpec
+    trigger: RunTrigger = "manual"
+    full: bool = False  # all rows, also for queries that ask for new ones only
+    replays: UUID | None = None  # the run whose frozen data it trains on again
+    priority: int = 0
+    scheduled_at: datetime
+    created_at: datetime
+    # How far it is.
     state: RunState
-    edge: str
+    edge: str  # of the present or the last attempt; empty until one is chosen
     revision: int = 0
+    admitted: bool = False  # its turn among the runs of its job has come
+    not_before: datetime | None = None  # jitter, or the pause before a retry
     reason: str = ""
     deadline: datetime | None = None
     attempt: int = 0
     last_sequence: int = 0
     data: tuple[DataSelection, ...] = ()
+    holdout: DataSelection | None = None
     task: BlobRef | None = None
+    secrets: BlobRef | None = None  # of the present attempt, sealed for its edge
     base_version: int | None = None
     base_model: str | None = None  # as name:version
     started: Started | None = None
@@ -43,6 +55,7 @@ class Selected:
     task: BlobRef
     base_version: int | None
     base_model: str | None = None  # as name:version
+    holdout: DataSelection | None = None
 
 
 @dataclass(frozen=True, slots=True)

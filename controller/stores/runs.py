@@ -15,17 +15,39 @@ from schemas.errors import Conflict, NotFound
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection
 from schemas.names import BlobRef
-from schemas.runs import LIVE, Exited, RunState, RunTrigger, Started
+from schemas.runs import LIVE, Exited, RunState, RunTrigger, Started, Usage
 
+_TRIGGER: TypeAdapter[RunTrigger] = TypeAdapter(RunTrigger)
 _SELECTIONS = TypeAdapter(tuple[DataSelection, ...])
 SKIPPED_KEPT = 100
 """How many skipped runs are remembered for each job."""
 
 
-def queue_run(
-    session: Session, *, job: JobSpec, trigger: RunTrigger, scheduled_at: datetime, now: datetime
+def queue_run(  # noqa: PLR0913 - each is a fact of the run that nothing else tells
+    session: Session,
+    *,
+    job: JobSpec,
+    trigger: RunTrigger,
+    scheduled_at: datetime,
+    now: datetime,
+    cause: str = "",
+    full: bool = False,
+    replays: UUID | None = None,
+    not_before: datetime | None = None,
 ) -> RunRow | None:
-    """Record that a job is due; None when this tick was recorded before. Caller commits."""
+    """Record that a job is due; None when this tick was recorded before. Caller commits.
+
+    Args:
+        session: of the control database.
+        job: the job as it is now; the run keeps it so.
+        trigger: what queued it.
+        scheduled_at: its tick; a job has one run for each.
+        now: the time.
+        cause: the line that tells people why it was queued.
+        full: take all rows, also for queries that ask for new ones only.
+        replays: the run whose frozen data it trains on again.
+        not_before: when it may start, if later than now.
+    """
     tick = select(RunRow).where(RunRow.job == job.name, RunRow.scheduled_at == scheduled_at)
     if session.exec(tick).first() is not None:
         return None
@@ -34,12 +56,18 @@ def queue_run(
         job=job.name,
         spec=job.model_dump_json(),
         trigger=trigger,
+        cause=cause,
+        full=full,
+        replays=replays,
+        priority=job.priority,
+        not_before=not_before,
         scheduled_at=scheduled_at,
         created_at=now,
         state=RunState.QUEUED,
-        reason="its data is about to be selected",
-        deadline=first_deadline(now),
+        reason=f"starts at {not_before:%Y-%m-%d %H:%M:%S} UTC" if not_before else "its data is about to be selected",
+        deadline=first_deadline(job, not_before or now),
         edge=job.edge or "",
+        model=job.model,
     )
     session.add(row)
     session.flush()
@@ -70,15 +98,21 @@ def get_row(session: Session, *, run_id: UUID) -> RunRow:
 def save_step(session: Session, *, before: Run, after: Run) -> None:
     """Write ``after`` if the row still holds ``before``, else raise Conflict. Caller commits."""
     unmoved = col(RunRow.id) == before.id, col(RunRow.revision) == before.revision
+    usage = after.exited.usage if after.exited is not None and after.exited != before.exited else Usage()
     values = {
         "revision": before.revision + 1,
         "state": after.state,
+        "edge": after.edge,
+        "admitted": after.admitted,
+        "not_before": after.not_before,
         "reason": after.reason,
         "deadline": after.deadline,
         "attempt": after.attempt,
         "last_sequence": after.last_sequence,
         "data": _SELECTIONS.dump_json(after.data).decode(),
+        "holdout": after.holdout and after.holdout.model_dump_json(),
         "task": after.task and after.task.model_dump_json(),
+        "secrets": after.secrets and after.secrets.model_dump_json(),
         "base_version": after.base_version,
         "base_model": after.base_model,
         "started": after.started and after.started.model_dump_json(),
@@ -87,6 +121,11 @@ def save_step(session: Session, *, before: Run, after: Run) -> None:
         "ended_at": after.ended_at,
         "model": after.model,
         "version": after.version,
+        "cpu_s": RunRow.cpu_s + (usage.cpu_s or 0.0),  # every attempt's, each ending once
+        "energy_kwh": RunRow.energy_kwh + (usage.energy_kwh or 0.0),
+        "co2e_kg": RunRow.co2e_kg + (usage.co2e_kg or 0.0),
+        "fetched_bytes": RunRow.fetched_bytes + usage.fetched_bytes,
+        "cached_bytes": RunRow.cached_bytes + usage.cached_bytes,
     }
     if session.connection().execute(update(RunRow).where(*unmoved).values(values)).rowcount != 1:
         raise Conflict(f"run {before.id} is no longer at step {before.revision}")
@@ -155,15 +194,25 @@ def to_run(row: RunRow) -> Run:
     return Run(
         id=row.id,
         job=JobSpec.model_validate_json(row.spec),
+        trigger=_TRIGGER.validate_python(row.trigger),
+        full=row.full,
+        replays=row.replays,
+        priority=row.priority,
+        scheduled_at=row.scheduled_at,
+        created_at=row.created_at,
         state=RunState(row.state),
         edge=row.edge,
         revision=row.revision,
+        admitted=row.admitted,
+        not_before=row.not_before,
         reason=row.reason,
         deadline=row.deadline,
         attempt=row.attempt,
         last_sequence=row.last_sequence,
         data=_SELECTIONS.validate_json(row.data),
+        holdout=DataSelection.model_validate_json(row.holdout) if row.holdout else None,
         task=BlobRef.model_validate_json(row.task) if row.task else None,
+        secrets=BlobRef.model_validate_json(row.secrets) if row.secrets else None,
         base_version=row.base_version,
         base_model=row.base_model,
         started=Started.model_validate_json(row.started) if row.started else None,

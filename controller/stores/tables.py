@@ -87,6 +87,7 @@ class RunRow(SQLModel, table=True):
     full: bool = False  # all rows, also for queries that ask for new ones only
     replays: UUID | None = None  # the run whose frozen data it trains on again
     priority: int = 0
+    admitted: bool = False  # its turn among the runs of its job has come
     not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)  # jitter, or the pause before a retry
     scheduled_at: datetime = Field(sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime, index=True)

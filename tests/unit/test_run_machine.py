@@ -38,7 +38,7 @@ BLOB = BlobRef(digest="sha256:" + "0" * 64, size_bytes=1)
 JOB = JobSpec.model_validate(
     {"name": "retrain", "model": "iris", "edge": "press-1", "scripts": ["train.py"], "retry": {"max_attempts": 2}}
 )
-QUEUED = Run(UUID(int=1), JOB, RunState.QUEUED, "press-1")
+QUEUED = Run(id=UUID(int=1), job=JOB, scheduled_at=NOW, created_at=NOW, state=RunState.QUEUED, edge="press-1")
 GOOD = Exited(outcome=Outcome.OK, exit_code=0, outputs=Outputs(model=BLOB))
 BAD = Exited(outcome=Outcome.SCRIPT_FAILED, exit_code=3, reason="train.py ended with 3")
 

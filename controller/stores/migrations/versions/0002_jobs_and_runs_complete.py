@@ -55,6 +55,7 @@ def _add_columns() -> None:
         sa.Column("full", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("replays", sa.Uuid(), nullable=True),
         sa.Column("priority", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("admitted", sa.Boolean(), nullable=False, server_default=sa.true()),  # those that were under way
         sa.Column("not_before", sa.DateTime(), nullable=True),
         sa.Column("model", sa.String(), nullable=False, server_default=""),
         sa.Column("base_model", sa.String(), nullable=True),
