@@ -1,9 +1,10 @@
-"""Fixtures that every test may use: private brokers on free ports."""
+"""Fixtures that every test may use: private brokers and database servers on free ports."""
 
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemas.broker import BrokerAddress
+from tests.postgres import PostgresServer
 
 
 def free_port() -> int:
@@ -118,3 +120,32 @@ def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Priva
     broker.start()
     yield broker
     broker.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running private PostgreSQL server."""
+    # Not below pytest's own folder, which other users, such as the server's, cannot enter.
+    with tempfile.TemporaryDirectory(prefix="tidemill-postgres-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        server = PostgresServer(Path(folder) / "server", free_port())
+        server.make()
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a new empty PostgreSQL database."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new empty database, on each of the systems that Tidemill keeps data in."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'a folder' / 'data.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
