@@ -23,8 +23,7 @@ from controller.http.services import Services
 from controller.inbox import Inbox
 from controller.manifests import Manifests
 from controller.registry import Registry
-from controller.runs.logs import RunLogs
-from controller.runs.news import RunNews
+from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
 from controller.runs.task_writing import TaskWriter
 from controller.runs.ticks import Ticks
@@ -60,7 +59,7 @@ class _Storage:
     database: Database
     collections: CollectionStore
     blobs: BlobDirectory
-    logs: RunLogs
+    records: RunRecords
     key: SigningKey
     secrets_key: StorageKey
 
@@ -111,14 +110,13 @@ class Controller:
         self._manifests = Manifests(database, storage.key, link)
         self._greeting = Greeting(link, self._manifests, session_id)
         self._supervisor = Supervisor(database, self._manifests, clock=utc_now)
-        news = RunNews()
-        self._supervisor.changed += [storage.logs.follow, news.moved]
+        self._supervisor.changed.append(storage.records.follow)
         self._ticks = Ticks(database, self._supervisor.wake, clock=utc_now)
         self._ingestion = Ingestion(broker.address, collections)
-        self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.logs, news, clock=utc_now)
+        self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.records, clock=utc_now)
         self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
-        registry = Registry(database, blobs, clock=utc_now)
+        registry = Registry(database, blobs, self._manifests.mark_all, clock=utc_now)
         secrets = Secrets(database, storage.secrets_key, blobs, clock=utc_now)
         writer = TaskWriter(
             database,
@@ -127,7 +125,7 @@ class Controller:
             max_bytes=settings.selection_mb * 1024 * 1024,
             timeout_s=settings.query_timeout_s,
         )
-        self._work = RunWork(self._supervisor, writer, registry, database, receiver, storage.logs)
+        self._work = RunWork(self._supervisor, writer, registry, database, receiver, storage.records.logs)
         self._services = Services(
             settings=settings,
             broker=broker.address,
@@ -141,8 +139,7 @@ class Controller:
             manifests=self._manifests,
             ticks=self._ticks,
             ingestion=self._ingestion,
-            logs=storage.logs,
-            news=news,
+            records=storage.records,
             fleet=FleetDesk(database, collections, blobs, registry, self._fleet_changed, clock=utc_now),
             enrolment=Enrolment(database, storage.key, broker, link, clock=utc_now),
             secrets=secrets,
@@ -200,7 +197,7 @@ async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> 
     blobs = BlobDirectory(folder / "blobs")
     key = SigningKey.load_or_create(folder / "signing_key.pem")
     secrets_key = StorageKey.load_or_create(folder / "secrets_key")
-    return _Storage(database, collections, blobs, RunLogs(folder / "logs"), key, secrets_key)
+    return _Storage(database, collections, blobs, RunRecords(folder), key, secrets_key)
 
 
 async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> BrokerAccess:

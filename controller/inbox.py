@@ -8,8 +8,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from controller.manifests import Manifests
-from controller.runs.logs import RunLogs
-from controller.runs.news import RunNews
+from controller.runs.records import RunRecords
 from controller.runs.steps import EdgeSaid
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
@@ -34,13 +33,12 @@ class Inbox:
         database: Database,
         supervisor: Supervisor,
         manifests: Manifests,
-        logs: RunLogs,
-        news: RunNews,
+        records: RunRecords,
         *,
         clock: Callable[[], datetime],
     ) -> None:
         self._link, self._database, self._supervisor, self._manifests = link, database, supervisor, manifests
-        self._logs, self._news, self._clock = logs, news, clock
+        self._records, self._clock = records, clock
 
     async def serve(self) -> None:
         """Take messages until cancelled."""
@@ -115,8 +113,8 @@ class Inbox:
             return
         if run.edge == edge and run.attempt == batch.attempt and run.ended_at is None:
             lines, first = batch.lines, batch.first_line
-            await asyncio.to_thread(self._logs.append, run.id, run.attempt, first_line=first, lines=lines)
-            self._news.announce(run.id)
+            await asyncio.to_thread(self._records.logs.append, run.id, run.attempt, first_line=first, lines=lines)
+            self._records.news.announce(run.id)
 
 
 Handler = Callable[[str, Message], Awaitable[None]]

@@ -54,7 +54,7 @@ async def logs(
     wait_s: Annotated[float, Query(ge=0, le=30)] = 0,
 ) -> LogPage:
     """Lines of the current attempt's log; waits up to ``wait_s`` for the first new one."""
-    news = parts.news.of(run_id)
+    news = parts.records.news.of(run_id)
     page = await _log_page(run_id, parts, from_line, limit)
     if not page.lines and not page.complete and wait_s:
         await wait_for(news, wait_s)
@@ -64,7 +64,7 @@ async def logs(
 
 async def _log_page(run_id: UUID, parts: Parts, from_line: int, limit: int) -> LogPage:
     row = await parts.database.read(lambda session: get_row(session, run_id=run_id))
-    read = parts.logs.read
+    read = parts.records.logs.read
     lines, following = await asyncio.to_thread(read, run_id, row.attempt, from_line=from_line, limit=limit)
     ended = RunState(row.state) not in LIVE
     return LogPage(

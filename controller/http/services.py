@@ -11,8 +11,7 @@ from controller.data.ingestion import Ingestion
 from controller.enrolment import Enrolment
 from controller.fleets.desk import FleetDesk
 from controller.manifests import Manifests
-from controller.runs.logs import RunLogs
-from controller.runs.news import RunNews
+from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
 from controller.runs.ticks import Ticks
 from controller.secrets import Secrets
@@ -41,8 +40,7 @@ class Services:
     manifests: Manifests
     ticks: Ticks
     ingestion: Ingestion
-    logs: RunLogs
-    news: RunNews
+    records: RunRecords
     fleet: FleetDesk
     enrolment: Enrolment
     secrets: Secrets

@@ -4,8 +4,6 @@ import asyncio
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from controller.runs.steps import Run
-
 
 class RunNews:
     """An event for each run that somebody waits for; runs that nobody waits for cost nothing."""
@@ -25,10 +23,6 @@ class RunNews:
         event = self._events.pop(run_id, None)
         if event is not None:
             event.set()
-
-    def moved(self, run: Run) -> None:
-        """Wake them, because the run took a step."""
-        self.announce(run.id)
 
 
 async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
