@@ -30,7 +30,9 @@ from schemas.views import (
     Page,
     PipelineView,
     Reject,
+    RekeyedEdge,
     RunView,
+    SecretView,
 )
 from tidemill.exchange import Exchange, Query
 
@@ -71,6 +73,24 @@ class Client:
         """Enrol an edge; its credentials are told this once."""
         document = {"name": name, "labels": labels}
         return _read(EnrolledEdge, self._exchange.send("POST", "edges", document=document))
+
+    def rekey_edge(self, name: str) -> RekeyedEdge:
+        """Give an edge a new key for secrets; its private half is told this once."""
+        return _read(RekeyedEdge, self._exchange.send("POST", _path("edges", name, "rekey")))
+
+    # Secrets
+
+    def secrets(self) -> list[SecretView]:
+        """Every secret, without its value."""
+        return list(self._all("secrets", SecretView))
+
+    def set_secret(self, name: str, value: bytes) -> SecretView:
+        """Set a secret, or change it; attempts that start from now on get the new value."""
+        return _read(SecretView, self._exchange.send("PUT", _path("secrets", name), content=value))
+
+    def delete_secret(self, name: str) -> None:
+        """Forget a secret that no job uses."""
+        self._exchange.send("DELETE", _path("secrets", name))
 
     # Collections
 

@@ -51,6 +51,7 @@ class Known:
     models: frozenset[str]
     libraries: frozenset[str]
     pipelines: frozenset[str]
+    secrets: frozenset[str]
 
 
 class FleetCheck:
@@ -127,6 +128,9 @@ class FleetCheck:
             yield from self._check_file(where, ref)
         if job.base_model:
             yield from self._check_model("base_model", job.base_model)
+        for index, use in enumerate(job.secrets):
+            if use.secret not in self._known.secrets:
+                yield f"secrets[{index}]", f"secret {use.secret} is not set: `tidemill secret set {use.secret}`"
 
     def _check_library(self, library: LibraryDocument) -> Iterator[Fault]:
         faults = list(self._check_file("file", library.file))

@@ -11,6 +11,7 @@ from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
 from controller.stores.edges import list_edges
 from controller.stores.models import list_models
+from controller.stores.secrets import list_secrets
 from controller.stores.serving import list_libraries, list_pipelines
 from schemas.collections import CollectionSpec
 from schemas.errors import BadInput
@@ -60,6 +61,7 @@ class FleetDesk:
                 models=frozenset(row.name for row in list_models(session)),
                 libraries=frozenset(row.name for row in list_libraries(session)),
                 pipelines=frozenset(row.name for row in list_pipelines(session)),
+                secrets=frozenset(row.name for row in list_secrets(session)),
             )
         FleetCheck(fleet, known, self._blobs).run()
 

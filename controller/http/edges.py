@@ -6,7 +6,7 @@ from controller.http.services import Parts
 from controller.stores.edges import get_edge, list_edges
 from controller.views import edge_view
 from schemas.names import EdgeName
-from schemas.views import EdgeView, EnrolledEdge, Page
+from schemas.views import EdgeView, EnrolledEdge, Page, RekeyedEdge
 from schemas.written import Written
 
 router = APIRouter(tags=["edges"])
@@ -38,3 +38,11 @@ async def add_edge(new: NewEdge, parts: Parts) -> EnrolledEdge:
 async def one_edge(name: str, parts: Parts) -> EdgeView:
     """One edge."""
     return edge_view(await parts.database.read(lambda session: get_edge(session, name=name)))
+
+
+@router.post("/edges/{name}/rekey")
+async def rekey_edge(name: str, parts: Parts) -> RekeyedEdge:
+    """Give an edge a new key for secrets. The line for its agent's configuration is told this once."""
+    line = await parts.enrolment.rekey(name)
+    parts.supervisor.wake()  # a run may wait for the key
+    return RekeyedEdge(edge=name, agent_config=line)

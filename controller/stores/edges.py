@@ -11,10 +11,10 @@ from schemas.report import Report
 from schemas.wire import Presence
 
 
-def add_edge(session: Session, *, name: str, labels: dict[str, str], now: datetime) -> EdgeRow:
+def add_edge(session: Session, *, name: str, labels: dict[str, str], sealing_key: str, now: datetime) -> EdgeRow:
     """Enrol an edge. Raises Conflict when the name is taken. Caller commits."""
     refuse_known(session, name=name)
-    row = EdgeRow(name=name, labels=json.dumps(labels), added_at=now)
+    row = EdgeRow(name=name, labels=json.dumps(labels), added_at=now, sealing_key=sealing_key)
     session.add(row)
     session.flush()
     return row

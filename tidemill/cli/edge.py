@@ -104,6 +104,22 @@ def add_edge(
         print_json({"edge": enrolled.edge.model_dump(mode="json"), "agent_config_file": str(file)})
 
 
+@app.command("rekey")
+def rekey_edge(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Give an edge a new key for secrets, and print the line that goes into its agent's configuration.
+
+    Until it is there and the agent is started anew, the edge cannot do jobs that use secrets.
+    """
+    with connect(context) as client:
+        rekeyed = client.rekey_edge(name)
+    if as_json:
+        print_json(rekeyed.model_dump(mode="json"))
+        return
+    say(f"put this line into the agent's configuration on {name}, above [broker], in place of an older one; then start")
+    say("the agent anew. It is a private key, and told this once:")
+    typer.echo(rekeyed.agent_config, nl=False)
+
+
 def _labels(given: list[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for text in given:
