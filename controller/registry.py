@@ -4,63 +4,97 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from sqlmodel import Session
 
+from controller.cards import card_of
 from controller.runs.gate import judge
 from controller.runs.steps import Registered, Run
 from controller.runs.supervisor import Supervisor
-from controller.runs.task_writing import uploaded
 from controller.stores.database import Database
-from controller.stores.models import add_version, ensure_model, move_alias, next_version, resolve, versions
+from controller.stores.models import (
+    add_version,
+    ensure_model,
+    move_alias,
+    next_own_model,
+    next_version,
+    resolve,
+    versions,
+)
 from controller.stores.runs import move_watermarks
 from schemas.errors import BadInput, Conflict
 from schemas.jobs import JobSpec
-from schemas.models import MODEL_FILE, Lineage, ModelVersion, Signature
-from schemas.names import BlobRef, FileRef
-from schemas.runs import Outputs, Started
+from schemas.models import MODEL_FILE, ModelVersion, Signature
+from schemas.names import BlobRef
+from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
 
 CHAMPION = "champion"
 CHECK_S = 300.0  # a model that needs longer to load will not serve anyone
+_TRIES = 100  # each time another job's version was first, so somebody gets on
 
 
 class Registry:
-    """Where model versions are made."""
+    """Where model versions are made; ``on_promoted`` tells that what edges should hold may be another one now."""
 
-    def __init__(self, database: Database, blobs: BlobDirectory, *, clock: Callable[[], datetime]) -> None:
-        self._database, self.blobs, self._clock = database, blobs, clock
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobDirectory,
+        on_promoted: Callable[[], Awaitable[None]],
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database, self.blobs, self._on_promoted, self._clock = database, blobs, on_promoted, clock
 
     async def register_run(self, run: Run, supervisor: Supervisor) -> None:
         """Make a version of what a run left, and end the run well, both in one transaction.
 
         Raises:
             BadInput: the file is no model that can be served; the message says why.
+            NotFound: a file of the run is not held here.
+            Conflict: other versions are registered faster; try again.
         """
-        if run.exited is None or run.exited.outputs is None:
+        if run.exited is None or run.exited.outputs is None or run.task is None:
             raise BadInput("the run left no outputs")
         outputs = run.exited.outputs
+        for ref in outputs.additional.values():
+            self.blobs.path(ref.digest)  # a version has all its files, or is none
         signature = await check_model(self.blobs.path(outputs.model.digest))
-        facts = await self._database.read(lambda session: _read(session, run.job))
-        verdict = judge(run.job, facts.version, outputs.metrics, facts.champion)
-        card = self._card(run, outputs, signature, facts.version)
+        text = await asyncio.to_thread(self.blobs.read_bytes, run.task.digest, run.task.size_bytes)
+        made = card_of(run, TaskSpec.model_validate_json(text), outputs, signature, self._clock())
+        for _ in range(_TRIES):
+            place = await self._database.read(lambda session: _place(session, run.job))
+            try:
+                await self._register(made.model_copy(update=place.numbers), place, run, supervisor)
+            except _Overtaken:
+                continue
+            return
+        raise Conflict(f"{_TRIES} times another version of {run.job.model} was registered meanwhile")
+
+    async def _register(self, card: ModelVersion, place: "_Place", run: Run, supervisor: Supervisor) -> None:
+        verdict = judge(run.job, card, place.champion)
         card_blob = await asyncio.to_thread(self.blobs.put_bytes, card.model_dump_json().encode())
 
         def commit(session: Session, after: Run) -> None:
+            if _place(session, run.job) != place:
+                raise _Overtaken(f"another version of {card.name} was registered meanwhile")
             now = self._clock()
             ensure_model(session, name=card.name, now=now)
-            if next_version(session, model=card.name) != card.version:
-                raise Conflict(f"another version of {card.name} was registered meanwhile")
-            add_version(session, card=card, card_blob=card_blob)
-            move_watermarks(session, job=run.job.name, data=after.data)
+            add_version(session, card=card, card_blob=card_blob, job=after.job.name)  # it may have been renamed
+            if after.replays is None:  # which trained on rows that were trained on before
+                move_watermarks(session, job=after.job.name, data=after.data)
             if verdict.promoted:
                 _promote(session, card, verdict.reason, now)
 
-        await supervisor.step(run.id, Registered(run.attempt, card.name, card.version, verdict.reason), also=commit)
+        event = Registered(run.attempt, card.name, card.version, verdict.reason)
+        await supervisor.step(run.id, event, also=commit)
+        if verdict.promoted:
+            await self._on_promoted()
 
     async def check_file(self, file: BlobRef) -> Signature:
         """Check an uploaded model. Raises BadInput when it cannot be served."""
@@ -79,44 +113,30 @@ class Registry:
             _promote(session, card, "uploaded, the first of its kind", now)
         return version
 
-    def _card(self, run: Run, outputs: Outputs, signature: Signature, version: int) -> ModelVersion:
-        started = run.started or Started(executor="")
-        lineage = Lineage(
-            run_id=run.id,
-            attempt=run.attempt,
-            job=run.job.name,
-            edge=run.edge,
-            data=run.data,
-            scripts={ref.name: uploaded(ref) for ref in run.job.scripts},
-            requirements=uploaded(run.job.requirements) if isinstance(run.job.requirements, FileRef) else None,
-            executor=started.executor,
-            image=started.image,
-            image_digest=started.image_digest,
-            environment=started.environment,
-            base_version=run.base_version,
-        )
-        return ModelVersion(
-            name=run.job.model,
-            version=version,
-            files={MODEL_FILE: outputs.model},
-            additional=outputs.additional,
-            signature=signature,
-            metrics=outputs.metrics,
-            lineage=lineage,
-            created_at=self._clock(),
-        )
+
+class _Overtaken(Conflict):
+    """Another version took the place between looking for one and taking it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
-    version: int  # the number that comes next
-    champion: tuple[int, dict[str, float]] | None
+class _Place:
+    """Where the next version goes, and what it has to be better than."""
+
+    model: str
+    version: int
+    champion: ModelVersion | None
+
+    @property
+    def numbers(self) -> dict[str, object]:
+        """What a card says of its place."""
+        return {"name": self.model, "version": self.version}
 
 
-def _read(session: Session, job: JobSpec) -> _Facts:
+def _place(session: Session, job: JobSpec) -> _Place:
+    if not job.update_existing:
+        return _Place(next_own_model(session, model=job.model), 1, None)
     found = resolve(session, ref=job.model)
-    champion = (found[0].version, found[0].metrics) if found else None
-    return _Facts(next_version(session, model=job.model), champion)
+    return _Place(job.model, next_version(session, model=job.model), found[0] if found else None)
 
 
 def _promote(session: Session, card: ModelVersion, reason: str, now: datetime) -> None:

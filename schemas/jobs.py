@@ -21,6 +21,7 @@ from schemas.queries import Holdout, Query
 from schemas.schedules import Misfire, MisfirePolicy, Overlap, OverlapPolicy, Schedule, Trigger
 from schemas.written import Written
 
+LONGEST_OWN_MODEL = 90  # a number is put behind it for each model that a job makes
 MAX_PARAMS_BYTES = 100_000  # one environment variable has to hold them
 _TAKEN_NAMES = (
     r"model_file|base_model|progress|metrics|holdout_data|edge_folder|additional_output_folder|collection_data_\d+"
@@ -186,6 +187,12 @@ class JobSpec(Written):
     def _has_a_place(self) -> "JobSpec":
         if (self.edge is None) == (self.edge_labels is None):
             raise ValueError("a job names its `edge`, or the `edge_labels` that an edge must have ({} for any edge)")
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_room_for_numbers(self) -> "JobSpec":
+        if not self.update_existing and len(self.model) > LONGEST_OWN_MODEL:
+            raise ValueError(f"model has over {LONGEST_OWN_MODEL} letters; names such as {self.model}-1 would not fit")
         return self
 
 

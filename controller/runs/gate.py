@@ -1,8 +1,10 @@
 """Whether a new version becomes its model's champion. Pure."""
 
+import math
 from dataclasses import dataclass
 
 from schemas.jobs import JobSpec
+from schemas.models import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,32 +15,41 @@ class Verdict:
     reason: str
 
 
-def judge(
-    job: JobSpec, version: int, metrics: dict[str, float], champion: tuple[int, dict[str, float]] | None
-) -> Verdict:
+def judge(job: JobSpec, card: ModelVersion, champion: ModelVersion | None) -> Verdict:
     """Compare a new version with the one in use, as the job's gate asks.
+
+    A version without the number that decides, because its metric is optional, replaces no version in use: nobody could
+    tell whether it is better. Neither does one that only shows what an earlier run gave.
 
     Args:
         job: its gate names the policy, the metric and the tolerance.
-        version: the number of the new version.
-        metrics: its metrics.
-        champion: number and metrics of the version in use, if there is one.
+        card: the new version.
+        champion: the version in use, if there is one.
     """
-    gate = job.gate
-    made = f"version {version} of {job.model} is registered"
-    if gate.policy == "manual":
+    made = f"version {card.version} of {card.name} is registered"
+    if card.lineage.reproduces is not None:
+        return Verdict(False, f"{made} but not in use: it reproduces run {card.lineage.reproduces}")
+    if not job.update_existing:
+        return Verdict(True, f"{made}, a model of its own")
+    if job.gate.policy == "manual":
         return Verdict(False, f"{made}; promoting it is left to a person")
     if champion is None:
         return Verdict(True, f"{made} and in use, the first of its kind")
-    number, rival = champion
-    if gate.metric is None:
-        return Verdict(True, f"{made} and in use in place of version {number}")
-    if gate.metric not in rival:
-        return Verdict(True, f"{made} and in use: version {number} has no {gate.metric} to compare with")
-    better = next(metric.better for metric in job.metrics if metric.name == gate.metric)
-    gain = metrics[gate.metric] - rival[gate.metric]
-    gain = gain if better == "higher" else -gain
-    compared = f"{gate.metric} {metrics[gate.metric]:.4g} against {rival[gate.metric]:.4g} of version {number}"
-    if gain < -gate.tolerance:
-        return Verdict(False, f"{made} but not in use: {compared} is worse by more than {gate.tolerance:g}")
+    if job.gate.metric is None:
+        return Verdict(True, f"{made} and in use in place of version {champion.version}")
+    return _compare(job, card, champion, made)
+
+
+def _compare(job: JobSpec, card: ModelVersion, champion: ModelVersion, made: str) -> Verdict:
+    name = job.gate.metric or ""
+    mine, rival = card.metrics.get(name), champion.metrics.get(name)
+    if mine is None or not math.isfinite(mine):
+        return Verdict(False, f"{made} but not in use: its run gave no {name}, which decides")
+    if rival is None or not math.isfinite(rival):
+        return Verdict(True, f"{made} and in use: version {champion.version} has no {name} to compare with")
+    better = next(metric.better for metric in job.metrics if metric.name == name)
+    gain = mine - rival if better == "higher" else rival - mine
+    compared = f"{name} {mine:.4g} against {rival:.4g} of version {champion.version}"
+    if gain < -job.gate.tolerance:
+        return Verdict(False, f"{made} but not in use: {compared} is worse by more than {job.gate.tolerance:g}")
     return Verdict(True, f"{made} and in use: {compared}")
