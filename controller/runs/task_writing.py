@@ -10,8 +10,8 @@ from controller.data.selection import select
 from controller.runs.steps import Event, Refused, Run, Selected
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
-from controller.stores.models import resolve, versions
-from controller.stores.runs import live_runs, watermarks
+from controller.stores.models import last_of_job, resolve
+from controller.stores.runs import live_runs, load_run, watermarks
 from schemas.errors import BadInput
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, DataSelection
@@ -29,6 +29,7 @@ class _Before:
     base_version: int | None  # the job's own last version
     additional: FileTree  # what that version left
     base_model: BlobRef | None
+    base_ref: str | None  # the same as name:version
 
 
 class TaskWriter:
@@ -60,7 +61,7 @@ class TaskWriter:
         if refusal:
             return Refused(refusal)
         task = await asyncio.to_thread(self._blobs.put_bytes, _task(run, data, before).model_dump_json().encode())
-        return Selected(tuple(data), task, before.base_version)
+        return Selected(tuple(data), task, before.base_version, before.base_ref)
 
     def _select(self, job: JobSpec, after: dict[int, dict[str, int]]) -> list[DataSelection]:
         queries = [(query, after.get(index, {})) for index, query in enumerate(job.queries, start=1)]
@@ -89,15 +90,17 @@ def too_little(job: JobSpec, data: Sequence[DataSelection]) -> str:
 
 
 def _read(session: Session, run: Run) -> _Before:
-    earlier = next((other for other in live_runs(session, job=run.job.name) if other.id != run.id), None)
-    own = next((card for card in versions(session, model=run.job.model) if card.lineage.job == run.job.name), None)
+    job = load_run(session, run_id=run.id).job.name  # it may have been renamed since the run was looked at
+    earlier = next((other for other in live_runs(session, job=job) if other.id != run.id), None)
+    own = last_of_job(session, job=job)
     base = resolve(session, ref=run.job.base_model or run.job.model)
     return _Before(
         blocked_by=str(earlier.id) if earlier else "",
-        after=watermarks(session, job=run.job.name),
+        after=watermarks(session, job=job),
         base_version=own.version if own else None,
         additional=own.additional if own else {ref.place: uploaded(ref) for ref in run.job.inputs},
         base_model=base[0].files[MODEL_FILE] if base else None,
+        base_ref=f"{base[0].name}:{base[0].version}" if base else None,
     )
 
 
