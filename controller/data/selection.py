@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import orjson
 
 from controller.data.query import check_job_query
-from controller.stores.collection_reader import Reader, Result, open_empty
+from controller.stores.collection_reader import Reader, Result
 from controller.stores.collections import CollectionStore
+from controller.stores.sqlite_reader import open_empty
 from schemas.collections import CollectionSpec
 from schemas.errors import BadInput, TooLarge
 from schemas.models import DataSelection, Window
@@ -65,11 +66,9 @@ def check(query: Query, specs: Iterable[CollectionSpec]) -> None:
     specs = tuple(specs)
     checked = check_job_query(query, [spec.name for spec in specs])
     sql = checked.within(dict.fromkeys(checked.collections, Window(upto=0)))
-    with (
-        open_empty((spec for spec in specs if spec.name in checked.collections), timeout_s=TIMEOUT_S) as reader,
-        reader.run(f"EXPLAIN {sql}", checked.collections, checked.names),
-    ):
-        pass  # that SQLite could prepare it is all that was asked
+    read = (spec for spec in specs if spec.name in checked.collections)
+    with open_empty(read, timeout_s=TIMEOUT_S) as reader:
+        reader.prepare(sql, checked.collections, checked.names)
 
 
 @contextmanager

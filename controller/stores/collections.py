@@ -13,8 +13,9 @@ from controller.data.payloads import Parsed, Rejected, Row
 from controller.stores import collection_rejects
 from controller.stores.collection_changes import add_columns, added_columns, check_new, check_topics
 from controller.stores.collection_database import CollectionDatabase
-from controller.stores.collection_reader import Reader, open_reader
+from controller.stores.collection_reader import Dialect, Reader
 from controller.stores.collection_tables import collections, rows_table, subscriptions
+from controller.stores.sqlite_reader import open_file
 from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import NotFound
 from schemas.fleet import AppliedChange
@@ -26,6 +27,8 @@ class CollectionStore:
 
     Any of them may raise ``Unreachable`` (locked, disk full): nothing was written then, and it may be tried again.
     """
+
+    dialect: Dialect = "sqlite"
 
     def __init__(self, url: str) -> None:
         self._database = CollectionDatabase(url)
@@ -130,7 +133,7 @@ class CollectionStore:
 
     def reader(self, *, timeout_s: float) -> AbstractContextManager[Reader]:
         """One state of all collections, for the queries of people; each may take ``timeout_s``."""
-        return open_reader(self._database.file, timeout_s=timeout_s)
+        return open_file(self._database.file, timeout_s=timeout_s)
 
 
 def _declare(connection: Connection, spec: CollectionSpec) -> AppliedChange:

@@ -11,7 +11,7 @@ from controller.data.query_functions import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS
 class Guard:
     """What the running statement may do; SQLite asks it."""
 
-    collections: frozenset[str] = frozenset()
+    collections: frozenset[str] | None = frozenset()  # the tables that it may read; None: all but SQLite's own
     own: frozenset[str] = frozenset()  # the statement's common table expressions
     deadline: float = 0.0
     denied: str = ""
@@ -26,17 +26,24 @@ class Guard:
                 return sqlite3.SQLITE_OK
             case sqlite3.SQLITE_FUNCTION if second in ALLOWED_FUNCTIONS:
                 return sqlite3.SQLITE_OK
-            case sqlite3.SQLITE_READ if schema == "main" and first in self.collections | TABLE_FUNCTIONS:
+            case sqlite3.SQLITE_READ if schema == "main" and self._may_read(first or ""):
                 return sqlite3.SQLITE_OK
             case sqlite3.SQLITE_READ if not second and (first or "").lower() in self.own | TABLE_FUNCTIONS:
                 return sqlite3.SQLITE_OK  # named after FROM, with none of its columns used
             case sqlite3.SQLITE_READ:
-                self.denied = self.denied or f"reads {first}, which is none of its collections"
+                self.denied = self.denied or f"reads {first}, which it may not"
             case sqlite3.SQLITE_FUNCTION:
                 self.denied = self.denied or f"calls {second}(), which queries cannot"
             case _:
                 self.denied = self.denied or "does something else than read"
         return sqlite3.SQLITE_DENY
+
+    def _may_read(self, table: str) -> bool:
+        if table in TABLE_FUNCTIONS:
+            return True
+        if self.collections is None:
+            return not table.lower().startswith(("sqlite_", "pragma_"))
+        return table in self.collections
 
     def look(self) -> int:
         """SQLite's question every few steps whether to go on."""
