@@ -63,7 +63,7 @@ def run_view(row: RunRow) -> RunView:
         usage=exited.usage if exited else Usage(),
         data=run.data,
         metrics=exited.outputs.metrics if exited and exited.outputs else {},
-        model=run.job.model,
+        model=run.model or run.job.model,
         version=run.version,
         log_tail=exited.log_tail if exited else (),
     )
@@ -100,7 +100,13 @@ def model_view(session: Session, name: str) -> ModelView:
         name=name,
         description=row.description,
         aliases=tuple(
-            AliasView(name=alias.alias, version=alias.version, moved_at=alias.moved_at, reason=alias.reason)
+            AliasView(
+                name=alias.alias,
+                version=alias.version,
+                previous=alias.previous,
+                moved_at=alias.moved_at,
+                reason=alias.reason,
+            )
             for alias in found
         ),
         versions=tuple(versions(session, model=name)),

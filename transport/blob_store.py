@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from schemas.errors import BadInput, NotFound, TooLarge
 from schemas.names import BlobDigest, BlobRef
-from transport.blob_writer import BlobWriter, remove_abandoned, sync_folder
+from transport.blob_writer import BlobWriter, locked_folder, remove_abandoned, sync_folder
 
 _PIECE_BYTES = 1024 * 1024
 _PARTS, _TEMPORARY = "parts", "temporary"
@@ -113,6 +113,32 @@ class BlobDirectory:
             with suppress(FileNotFoundError):
                 path.unlink()
                 sync_folder(path.parent)
+
+    def keep_on(self, digest: BlobDigest) -> BlobRef:
+        """The blob, which counts as new from now on: ``delete_unused`` spares it for a while. Raises NotFound."""
+        place = self._place(digest)
+        with suppress(FileNotFoundError), locked_folder(place.parent):
+            os.utime(place)
+            return BlobRef(digest=digest, size_bytes=place.stat().st_size)
+        raise NotFound(f"{digest} is not in {self._root}")
+
+    def delete_unused(self, digest: BlobDigest, *, before: float) -> int:
+        """Forget a blob, unless somebody wrote it, or wanted it kept, since ``before`` (seconds of the epoch).
+
+        A part of it that nobody has gone on with since then is forgotten too. Returns how many bytes that freed.
+        """
+        place, freed_bytes = self._place(digest), 0
+        with suppress(FileNotFoundError), locked_folder(place.parent):
+            found = place.stat()
+            if found.st_mtime < before:
+                place.unlink()
+                freed_bytes = found.st_size
+        part = self._root / _PARTS / _digits(digest)
+        with suppress(FileNotFoundError):
+            found = part.stat()
+            if found.st_mtime < before and remove_abandoned(part):
+                freed_bytes += found.st_size
+        return freed_bytes
 
     def digests(self) -> Iterator[BlobDigest]:
         """Every blob that is here, whole."""

@@ -3,8 +3,8 @@
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -56,7 +56,9 @@ class BlobWriter:
         if not place.parent.exists():
             place.parent.mkdir(exist_ok=True)
             sync_folder(place.parent.parent)
-        self._path.replace(place)
+        with locked_folder(place.parent):  # so that who deletes what is old does not delete what is new
+            os.utime(self._file.fileno())
+            self._path.replace(place)
         sync_folder(place.parent)
         self._file.close()
         return ref
@@ -84,11 +86,24 @@ class BlobWriter:
         self.size_bytes += len(data)
 
 
-def remove_abandoned(path: Path) -> None:
-    """Remove this file unless somebody is writing to it."""
+def remove_abandoned(path: Path) -> bool:
+    """Remove this file unless somebody is writing to it; tells whether it is gone by that."""
     with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
+        return True
+    return False
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Keep other threads and processes from changing which blobs lie in a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from schemas.errors import Untrusted
+from schemas.errors import NotFound, Untrusted
 from schemas.names import BlobRef, EdgeName
 from transport.blob_store import BlobDirectory
 from transport.link import Link
@@ -46,7 +46,9 @@ class BlobReceiver:
             TooLarge: it does not fit on the disk.
             Unreachable: nothing came for two minutes; fetch again to go on where it stopped.
         """
-        if not self._store.has(ref.digest):
+        try:
+            await asyncio.to_thread(self._store.keep_on, ref.digest)
+        except NotFound:
             await self._join(edge, ref, progress)
         return self._store.path(ref.digest)
 

@@ -174,7 +174,7 @@ class FleetCheck:
             yield where, f"{ref.path} was named but not uploaded"
             return
         try:
-            size = self._blobs.size(ref.blob.digest)
+            size = self._blobs.keep_on(ref.blob.digest).size_bytes  # until what is applied names it
         except NotFound:
             yield where, f"{ref.path}: the controller holds no {ref.blob.digest}; upload it first"
             return

@@ -29,5 +29,6 @@ async def download(digest: BlobDigest, parts: Parts) -> FileResponse:
 
 @router.head("/blobs/{digest}")
 async def has(digest: BlobDigest, parts: Parts) -> Response:
-    """Whether a blob is held, so that it need not be uploaded again."""
-    return Response(headers={"Content-Length": str(parts.blobs.size(digest))})
+    """Whether a blob is held, so that it need not be uploaded again; it then is for as long as a new upload."""
+    ref = await asyncio.to_thread(parts.blobs.keep_on, digest)
+    return Response(headers={"Content-Length": str(ref.size_bytes)})

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,42 @@ def test_deleting_forgets_the_whole_and_the_part(store: BlobDirectory) -> None:
     store.delete(ref.digest)
     assert not store.has(ref.digest)
     assert not list(store.parts())
+
+
+def test_what_nobody_wants_is_deleted_when_it_is_old(store: BlobDirectory) -> None:
+    """An old blob and an old part go, and their bytes are counted; a second look frees nothing."""
+    blob, half = store.put_bytes(b"grain"), ref_of(b"chaff")
+    with store.part(half.digest) as part:
+        part.write(b"cha")
+    later = time.time() + 60
+
+    assert store.delete_unused(blob.digest, before=later) == 5
+    assert store.delete_unused(half.digest, before=later) == 3
+    assert list(store.digests()) == list(store.parts()) == []
+    assert store.delete_unused(blob.digest, before=later) == 0
+
+
+def test_what_is_young_or_was_asked_for_is_spared(store: BlobDirectory) -> None:
+    """A blob written, put again or kept on since the time named stays, and so does a part."""
+    refs = [store.put_bytes(text) for text in (b"kept on", b"put again", b"left alone")]
+    for ref in refs:
+        os.utime(store.path(ref.digest), (1000, 1000))
+    with store.part(ref_of(b"chaff").digest) as part:
+        part.write(b"cha")
+
+    assert store.keep_on(refs[0].digest) == refs[0]
+    store.put_bytes(b"put again")
+    assert [store.delete_unused(ref.digest, before=2000) for ref in refs] == [0, 0, 10]
+    assert store.delete_unused(ref_of(b"chaff").digest, before=2000) == 0
+    with pytest.raises(NotFound):
+        store.keep_on(refs[2].digest)
+
+
+def test_a_part_that_is_being_written_is_never_deleted(store: BlobDirectory) -> None:
+    """However old a part is, it stays while somebody goes on with it."""
+    half = ref_of(b"chaff")
+    with store.part(half.digest) as part:
+        part.write(b"cha")
+        assert store.delete_unused(half.digest, before=time.time() + 60) == 0
+        part.write(b"ff")
+        assert part.commit(half) == half
