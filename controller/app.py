@@ -23,6 +23,7 @@ from controller.http.services import Services
 from controller.inbox import Inbox
 from controller.manifests import Manifests
 from controller.registry import Registry
+from controller.runs.dispatch import Dispatcher
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
 from controller.runs.task_writing import TaskWriter
@@ -125,7 +126,9 @@ class Controller:
             max_bytes=settings.selection_mb * 1024 * 1024,
             timeout_s=settings.query_timeout_s,
         )
-        self._work = RunWork(self._supervisor, writer, registry, database, receiver, storage.records.logs)
+        self._work = RunWork(
+            self._supervisor, writer, registry, Dispatcher(database, secrets), receiver, storage.records.logs
+        )
         self._services = Services(
             settings=settings,
             broker=broker.address,

@@ -50,7 +50,13 @@ def wanted_on(session: Session, edge: EdgeRow) -> Wanted:
             except LookupError as error:
                 missing[deployment.name] = str(error.args[0])
     runs = tuple(
-        WantedRun(run_id=run.id, attempt=run.attempt, spec=run.task, resume=run.state is RunState.QUEUED)
+        WantedRun(
+            run_id=run.id,
+            attempt=run.attempt,
+            spec=run.task,
+            secrets=run.secrets,
+            resume=run.state is RunState.QUEUED,
+        )
         for run in live_runs(session, edge=edge.name)
         if run.attempt > 0 and run.task is not None
     )

@@ -96,9 +96,10 @@ def _step(run: Run, event: Event, now: datetime) -> Run:
             return _end(run, RunState.SKIPPED, reason, now)
         case RunState.QUEUED, Waits(reason):
             return replace(run, reason=reason)
-        case RunState.QUEUED, Dispatched() if run.task is not None:
+        case RunState.QUEUED, Dispatched(secrets) if run.task is not None:
             after = _enter(run, RunState.DISPATCHED, f"waits for {run.edge} to accept it", now)
-            return replace(after, attempt=run.attempt + 1, last_sequence=0, started=None, started_at=None, exited=None)
+            after = replace(after, attempt=run.attempt + 1, last_sequence=0, secrets=secrets)
+            return replace(after, started=None, started_at=None, exited=None)
         case RunState.QUEUED, Found() if run.attempt > 0:
             state = RunState.RUNNING if run.started else RunState.DISPATCHED
             return _enter(run, state, f"{run.edge} is back and still has attempt {run.attempt}", now)

@@ -69,6 +69,8 @@ class Refused:
 class Dispatched:
     """A new attempt goes into its edge's manifest."""
 
+    secrets: BlobRef | None = None  # sealed for this edge and this attempt
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -79,7 +81,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """It cannot be dispatched yet; the reason is for people."""
+    """It cannot go on yet; the reason is for people."""
 
     reason: str
 
@@ -161,7 +163,7 @@ class SelectData:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Put the run into its edge's manifest when the edge is there and has room."""
+    """Put the run into an edge's manifest when one is there and has room."""
 
 
 @dataclass(frozen=True, slots=True)
