@@ -14,6 +14,13 @@ class Conflict(TidemillError):
     code, retryable = "conflict", True
 
 
+class Stale(Conflict):
+    """It is not any more what the change was meant for: read it again, and decide again."""
+
+    code = "stale"
+    retryable = False
+
+
 class Unreachable(TidemillError):
     """The broker, an edge, Docker or the controller did not answer in time: back off and try again."""
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+from sqlmodel import Session
+
 from controller.fleets.changes import FleetChanges
 from controller.fleets.check import BadFleet, FleetCheck, Known
 from controller.registry import Registry
@@ -38,8 +40,15 @@ class FleetDesk:
         self._registry, self._on_change, self._clock = registry, on_change, clock
         self._one_at_a_time = asyncio.Lock()
 
-    async def apply(self, fleet: Fleet, *, dry_run: bool) -> Applied:
+    async def apply(
+        self, fleet: Fleet, *, dry_run: bool = False, premise: Callable[[Session], None] = lambda _: None
+    ) -> Applied:
         """Apply the documents, or only say what applying them would do.
+
+        Args:
+            fleet: the documents.
+            dry_run: change nothing.
+            premise: raises, in the transaction of the change, when that is not meant for what there is now.
 
         Raises:
             BadFleet: something is wrong, and nothing was changed.
@@ -48,7 +57,7 @@ class FleetDesk:
         async with self._one_at_a_time:
             await asyncio.to_thread(self._check, fleet)
             signatures = await self._check_models(fleet)
-            changes = await asyncio.to_thread(self._change, fleet, signatures, dry_run=dry_run)
+            changes = await asyncio.to_thread(self._change, fleet, signatures, premise, dry_run=dry_run)
         if not dry_run:
             await self._on_change()
         return Applied(changes=changes, dry_run=dry_run)
@@ -80,7 +89,9 @@ class FleetDesk:
             raise BadFleet(tuple(errors))
         return signatures
 
-    def _change(self, fleet: Fleet, signatures: dict[str, Signature], *, dry_run: bool) -> tuple[AppliedChange, ...]:
+    def _change(
+        self, fleet: Fleet, signatures: dict[str, Signature], premise: Callable[[Session], None], *, dry_run: bool
+    ) -> tuple[AppliedChange, ...]:
         """Collections first, in their own database: were the rest to fail, applying again finds them as they are."""
         specs = [
             CollectionSpec.model_validate(document.model_dump(exclude={"kind"}))
@@ -89,6 +100,7 @@ class FleetDesk:
         ]
         declared = {change.name: change for change in self._collections.declare_all(specs, dry_run=dry_run)}
         with self._database.transaction() as session:
+            premise(session)
             changes = FleetChanges(session, self._registry, signatures, declared, self._clock())
             # Models first: a job brings the model that it names, which then would no longer be new.
             order = sorted(

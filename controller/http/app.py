@@ -2,7 +2,20 @@
 
 from fastapi import APIRouter, FastAPI, Security
 
-from controller.http import blobs, broker, collections, edges, fleet, health, jobs, models, runs, secrets, serving
+from controller.http import (
+    blobs,
+    broker,
+    collections,
+    edges,
+    fleet,
+    health,
+    jobs,
+    models,
+    run_output,
+    runs,
+    secrets,
+    serving,
+)
 from controller.http.auth import TokenGate, bearer
 from controller.http.bodies import BodyLimit
 from controller.http.errors import add_error_handlers
@@ -14,7 +27,7 @@ def create_app(services: Services, version: str) -> FastAPI:
     app = FastAPI(title="Tidemill", version=version, docs_url="/docs", redoc_url=None)
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Security(bearer)])
-    for part in (blobs, broker, collections, edges, fleet, jobs, models, runs, secrets, serving):
+    for part in (blobs, broker, collections, edges, fleet, jobs, models, run_output, runs, secrets, serving):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -1,18 +1,20 @@
-"""Runs: their state, their logs, and ending one."""
+"""Runs: their state, ending one, and doing one once more."""
 
-import asyncio
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from sqlmodel import Session
 
 from controller.http.services import Parts
-from controller.runs.news import wait_for
+from controller.runs import requests
 from controller.runs.steps import CancelAsked
 from controller.stores.runs import get_row, list_rows
+from controller.stores.tables import RunRow
 from controller.views import run_view
-from schemas.runs import LIVE, RunState
-from schemas.views import LogPage, Page, RunView
+from schemas.runs import RunState
+from schemas.views import Page, RunView
 
 router = APIRouter(tags=["runs"])
 
@@ -38,6 +40,24 @@ async def one_run(run_id: UUID, parts: Parts) -> RunView:
     return run_view(await parts.database.read(lambda session: get_row(session, run_id=run_id)))
 
 
+@router.post("/jobs/{name}/runs", status_code=202)
+async def run_now(name: str, parts: Parts, full: bool = False) -> RunView:
+    """Queue a run now, with ``full`` on all rows also for queries that ask for new ones. The schedule goes on."""
+    return await _queue(parts, lambda session: requests.run_now(session, name=name, full=full, now=parts.clock()))
+
+
+@router.post("/runs/{run_id}/retry", status_code=202)
+async def retry(run_id: UUID, parts: Parts) -> RunView:
+    """Queue a run of the same job as it was then, on data selected anew."""
+    return await _queue(parts, lambda session: requests.retry(session, run_id=run_id, now=parts.clock()))
+
+
+@router.post("/runs/{run_id}/reproduce", status_code=202)
+async def reproduce(run_id: UUID, parts: Parts) -> RunView:
+    """Queue a run on exactly what an earlier one was given; its model is registered, and never promoted."""
+    return await _queue(parts, lambda session: requests.reproduce(session, run_id=run_id, now=parts.clock()))
+
+
 @router.post("/runs/{run_id}/cancel")
 async def cancel(run_id: UUID, parts: Parts) -> RunView:
     """End a run; its edge stops the task when it sees the next manifest, also if it is away now."""
@@ -45,32 +65,7 @@ async def cancel(run_id: UUID, parts: Parts) -> RunView:
     return await one_run(run_id, parts)
 
 
-@router.get("/runs/{run_id}/logs")
-async def logs(
-    run_id: UUID,
-    parts: Parts,
-    from_line: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-    wait_s: Annotated[float, Query(ge=0, le=30)] = 0,
-) -> LogPage:
-    """Lines of the current attempt's log; waits up to ``wait_s`` for the first new one."""
-    news = parts.records.news.of(run_id)
-    page = await _log_page(run_id, parts, from_line, limit)
-    if not page.lines and not page.complete and wait_s:
-        await wait_for(news, wait_s)
-        page = await _log_page(run_id, parts, from_line, limit)
-    return page
-
-
-async def _log_page(run_id: UUID, parts: Parts, from_line: int, limit: int) -> LogPage:
-    row = await parts.database.read(lambda session: get_row(session, run_id=run_id))
-    read = parts.records.logs.read
-    lines, following = await asyncio.to_thread(read, run_id, row.attempt, from_line=from_line, limit=limit)
-    ended = RunState(row.state) not in LIVE
-    return LogPage(
-        attempt=row.attempt,
-        first_line=from_line,
-        lines=tuple(lines),
-        next_line=following,
-        complete=ended and len(lines) < limit,
-    )
+async def _queue(parts: Parts, queue: Callable[[Session], RunRow]) -> RunView:
+    view = await parts.database.write(lambda session: run_view(queue(session)))
+    parts.supervisor.wake()
+    return view

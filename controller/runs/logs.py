@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
+from controller.runs.log_reader import LogReader
 from controller.runs.steps import Run
 
 _MAX_BYTES = 64 * 1024 * 1024  # more than an edge's cap, so that only a broken edge reaches it
@@ -40,19 +41,13 @@ class RunLogs:
 
     def read(self, run_id: UUID, attempt: int, *, from_line: int, limit: int) -> tuple[list[str], int]:
         """Up to ``limit`` lines with a number of at least ``from_line``, and the number to ask for next."""
-        lines: list[str] = []
-        following = from_line
-        path = self._path(run_id, attempt)
-        if path.exists():
-            with path.open(encoding="utf-8") as file:
-                for entry in file:
-                    number, _, line = entry.rstrip("\n").partition("\t")
-                    if int(number) >= from_line:
-                        lines.append(line)
-                        following = int(number) + 1
-                        if len(lines) >= limit:
-                            break
-        return lines, following
+        reader = self.reader(run_id, attempt, from_line=from_line)
+        lines = [line for _, line in reader.read(limit)]
+        return lines, reader.next_line
+
+    def reader(self, run_id: UUID, attempt: int, *, from_line: int = 0) -> LogReader:
+        """A place in the log that can be gone on from."""
+        return LogReader(self._path(run_id, attempt), from_line)
 
     def follow(self, run: Run) -> None:
         """The run moved: remember nothing of it once it has ended."""

@@ -7,6 +7,7 @@ _BY_ERROR = {
     "too_large": BAD_INPUT,
     "not_found": NOT_FOUND,
     "conflict": CONFLICT,
+    "stale": CONFLICT,
     "timed_out": TIMED_OUT,
 }
 
