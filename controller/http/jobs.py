@@ -1,4 +1,4 @@
-"""Jobs: what they are, why they are not running, and starting one by hand."""
+"""Jobs: what they are, and why they are not running."""
 
 from fastapi import APIRouter
 from sqlmodel import Session
@@ -6,10 +6,8 @@ from sqlmodel import Session
 from controller.http.services import Parts
 from controller.runs.ticks import due_after
 from controller.stores.jobs import get_job, list_jobs, save_job
-from controller.stores.runs import queue_run
-from controller.views import job_view, run_view
-from schemas.errors import Conflict
-from schemas.views import JobView, Page, RunView
+from controller.views import job_view
+from schemas.views import JobView, Page
 
 router = APIRouter(tags=["jobs"])
 
@@ -25,23 +23,6 @@ async def all_jobs(parts: Parts) -> Page[JobView]:
 async def one_job(name: str, parts: Parts) -> JobView:
     """One job."""
     return await parts.database.read(lambda session: job_view(session, name))
-
-
-@router.post("/jobs/{name}/runs", status_code=202)
-async def run_now(name: str, parts: Parts) -> RunView:
-    """Queue a run now. The schedule goes on as it was."""
-    now = parts.clock()
-
-    def queue(session: Session) -> RunView:
-        _, spec = get_job(session, name=name)
-        row = queue_run(session, job=spec, trigger="manual", scheduled_at=now, now=now)
-        if row is None:
-            raise Conflict(f"a run of {name} was queued at this very moment; ask again")
-        return run_view(row)
-
-    view = await parts.database.write(queue)
-    parts.supervisor.wake()
-    return view
 
 
 @router.post("/jobs/{name}/pause")
