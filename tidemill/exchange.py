@@ -97,8 +97,8 @@ class Exchange:
         *,
         query: Query | None = None,
         document: object = None,
+        headers: Mapping[str, str] | None = None,
         content: bytes | IO[bytes] | None = None,
-        content_type: str = "application/octet-stream",
     ) -> httpx.Response:
         """Change something: ``document`` goes as JSON, ``content`` as it is."""
         with self._failures():
@@ -108,7 +108,7 @@ class Exchange:
                 params=_given(query),
                 json=document,
                 content=content,
-                headers={} if content is None else {"Content-Type": content_type},
+                headers=headers,
                 timeout=CHANGE_TIMEOUT_S,
             )
             return _checked(self._http.send(request))
