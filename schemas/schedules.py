@@ -1,5 +1,6 @@
 """When a job is due: its timer, ticks that were missed or meet a live run, and triggers of its data's own."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +19,8 @@ from schemas.names import Duration, Identifier
 from schemas.written import Written
 
 SHORTEST_PERIOD_S = 1.0  # every firing is a row for ever
+SHORTEST_GRACE_S = 5.0  # a busy machine is late by less, and nothing is missed by that
+_YEARS = range(1970, 9000)  # beyond them, reckoning in another time zone leaves the calendar
 
 
 class Schedule(Written):
@@ -38,6 +41,13 @@ class Schedule(Written):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is no time zone; write one such as Europe/Paris") from error
+        return value
+
+    @field_validator("at", "start", "end")
+    @classmethod
+    def _on_the_calendar(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.year not in _YEARS:
+            raise ValueError(f"the year {value.year} is none of {_YEARS.start} to {_YEARS.stop - 1}")
         return value
 
     @model_validator(mode="after")
@@ -62,8 +72,8 @@ class MisfirePolicy(Written):
     """What becomes of ticks that passed while nobody could fire them: the controller was off, or the clock jumped."""
 
     policy: Literal["skip", "run_once", "catch_up"] = "run_once"  # none; one run for all; one run for each
-    grace: Duration = 60.0  # a tick that is later than this was missed
-    most: PositiveInt = 10  # catch_up: so many runs, of the newest ticks
+    grace: Annotated[Duration, Field(ge=SHORTEST_GRACE_S)] = 60.0  # a tick that is later than this was missed
+    most: Annotated[PositiveInt, Field(le=1000)] = 10  # catch_up: so many runs, of the newest ticks
     window: Duration = 86400.0  # catch_up: ticks older than this are let go
 
 

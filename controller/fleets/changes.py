@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from sqlmodel import Session
 
 from controller.registry import Registry
-from controller.runs.ticks import due_after
 from controller.stores.jobs import save_job
 from controller.stores.models import ensure_model
 from controller.stores.serving import add_library, add_pipeline, newest_library, newest_pipeline, save_deployment
@@ -80,7 +79,7 @@ class FleetChanges:
         change = _compare("Job", spec, JobSpec.model_validate_json(row.spec) if row else None)
         if change.action != "unchanged":
             ensure_model(self.session, name=spec.model, now=self.now)
-            save_job(self.session, spec=spec, now=self.now, next_fire=due_after)
+            save_job(self.session, spec=spec, now=self.now)
         return change
 
     def _library(self, document: LibraryDocument) -> AppliedChange:

@@ -4,7 +4,6 @@ from fastapi import APIRouter
 from sqlmodel import Session
 
 from controller.http.services import Parts
-from controller.runs.ticks import due_after
 from controller.stores.jobs import get_job, list_jobs, save_job
 from controller.views import job_view
 from schemas.views import JobView, Page
@@ -41,7 +40,7 @@ async def _set_paused(name: str, parts: Parts, *, paused: bool) -> JobView:
     def save(session: Session) -> JobView:
         _, spec = get_job(session, name=name)
         changed = spec.model_copy(update={"paused": paused})
-        save_job(session, spec=changed, now=parts.clock(), next_fire=due_after)
+        save_job(session, spec=changed, now=parts.clock())
         return job_view(session, name)
 
     view = await parts.database.write(save)

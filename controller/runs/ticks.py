@@ -3,18 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from controller.schedule import next_fire
 from controller.stores.database import Database
-from controller.stores.jobs import fire_due, next_due
-from schemas.schedules import Schedule
+from controller.stores.jobs import Fired, fire_due, next_due, set_clocks_back
 
 log = logging.getLogger(__name__)
 
 LONGEST_REST_S = 60.0  # the machine's clock may be set while we rest
+SHORTEST_REST_S = 0.2  # ticks this close are fired in one transaction: each is a write to the disk
+SET_BACK = timedelta(seconds=1)  # less than that is a clock being kept right
 
 
 class Ticks:
@@ -23,35 +23,51 @@ class Ticks:
     def __init__(self, database: Database, on_fired: Callable[[], None], *, clock: Callable[[], datetime]) -> None:
         self._database, self._on_fired, self._clock = database, on_fired, clock
         self._changed = asyncio.Event()
+        self.listeners: list[Callable[[], None]] = []  # told when jobs have changed
+        self._latest: datetime | None = None  # that the clock has shown
 
     def jobs_changed(self) -> None:
         """Look again when the next job is due."""
         self._changed.set()
+        for listener in self.listeners:
+            listener()
 
     async def serve(self) -> None:
         """Fire jobs, until cancelled. A crash between two steps repeats none: tick and cursor are one transaction."""
         while True:
             self._changed.clear()
+            await self._mind_the_clock()
             fired, due = await self._database.write(self._fire)
             if fired:
                 self._on_fired()
             rest_s = LONGEST_REST_S
             if due is not None:
-                rest_s = min(rest_s, max(0.0, (due - self._clock()).total_seconds()))
+                rest_s = min(rest_s, max(SHORTEST_REST_S, (due - self._clock()).total_seconds()))
             try:
                 async with asyncio.timeout(rest_s):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
+    async def _mind_the_clock(self) -> None:
+        """Notice that the clock was set back: now by having seen a later time, at the start by what was left."""
+        now = self._clock()
+        if self._latest is None or now < self._latest - SET_BACK:
+            self._latest = now
+            for job in await self._database.write(lambda session: set_clocks_back(session, now=now)):
+                log.warning("the clock was set back, the job is due by it again", extra={"job": job})
+        self._latest = max(self._latest, now)
+
     def _fire(self, session: Session) -> tuple[int, datetime | None]:
-        runs = fire_due(session, now=self._clock(), next_fire=due_after)
-        for run in runs:
-            log.info("job fired", extra={"job": run.job, "run": str(run.id), "scheduled_at": str(run.scheduled_at)})
+        fired = fire_due(session, now=self._clock())
+        for one in fired:
+            _tell(one)
         session.flush()
-        return len(runs), next_due(session)
+        return sum(len(one.runs) for one in fired), next_due(session)
 
 
-def due_after(schedule: Schedule, anchor: datetime, after: datetime) -> datetime | None:
-    """``next_fire`` as the stores call it."""
-    return next_fire(schedule, anchor=anchor, after=after)
+def _tell(fired: Fired) -> None:
+    for run in fired.runs:
+        log.info("job fired", extra={"job": run.job, "run": str(run.id), "scheduled_at": str(run.scheduled_at)})
+    if fired.missed is not None:
+        log.warning("ticks were missed", extra={"job": fired.job, "missed": str(fired.missed)})

@@ -11,7 +11,6 @@ from sqlmodel import Session, SQLModel, create_engine
 
 from controller.runs.machine import advance
 from controller.runs.steps import CancelAsked, Refused, Waits
-from controller.runs.ticks import due_after
 from controller.stores.database import Database, open_database
 from controller.stores.jobs import fire_due, get_job, next_due, save_job
 from controller.stores.runs import (
@@ -70,12 +69,12 @@ def test_a_tick_is_recorded_once(database: Database) -> None:
 def test_a_tick_that_is_not_committed_never_was(database: Database) -> None:
     """Run and cursor are one transaction: a crash between them leaves neither, and the tick is not lost."""
     with database.transaction() as session:
-        save_job(session, spec=job(), now=NOW, next_fire=due_after)
+        save_job(session, spec=job(), now=NOW)
     later = NOW + timedelta(seconds=61)
 
     def fire_and_die() -> None:
         with database.transaction() as session:
-            assert len(fire_due(session, now=later, next_fire=due_after)) == 1
+            assert len(fire_due(session, now=later)) == 1
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -83,17 +82,17 @@ def test_a_tick_that_is_not_committed_never_was(database: Database) -> None:
     with database.transaction() as session:
         assert live_runs(session) == []
         assert next_due(session) == NOW + timedelta(minutes=1)
-        assert len(fire_due(session, now=later, next_fire=due_after)) == 1
-        assert fire_due(session, now=later, next_fire=due_after) == []
+        assert len(fire_due(session, now=later)) == 1
+        assert fire_due(session, now=later) == []
 
 
 def test_ticks_missed_while_away_are_one_run(database: Database) -> None:
     """A controller that was down for an hour trains once, and then goes on with its schedule."""
     with database.transaction() as session:
-        save_job(session, spec=job(), now=NOW, next_fire=due_after)
+        save_job(session, spec=job(), now=NOW)
     with database.transaction() as session:
-        (run,) = fire_due(session, now=NOW + timedelta(hours=1, seconds=30), next_fire=due_after)
-        assert run.scheduled_at == NOW + timedelta(minutes=1)
+        (fired,) = fire_due(session, now=NOW + timedelta(hours=1, seconds=30))
+        assert [run.scheduled_at for run in fired.runs] == [NOW + timedelta(hours=1)]
         assert next_due(session) == NOW + timedelta(hours=1, minutes=1)
 
 
@@ -101,7 +100,7 @@ def test_editing_a_job_does_not_move_its_schedule(database: Database) -> None:
     """Only a changed schedule starts anew; and no edit fires the job."""
 
     def due(session: Session, spec: JobSpec, at: datetime) -> datetime | None:
-        save_job(session, spec=spec, now=at, next_fire=due_after)
+        save_job(session, spec=spec, now=at)
         return get_job(session, name="retrain")[0].next_fire_at
 
     with database.transaction() as session:
