@@ -28,6 +28,7 @@ from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
 from controller.runs.task_writing import TaskWriter
 from controller.runs.ticks import Ticks
+from controller.runs.triggers import Triggers
 from controller.runs.work import RunWork
 from controller.secrets import Secrets
 from controller.settings import ControllerSettings
@@ -87,6 +88,8 @@ async def run(settings: ControllerSettings) -> None:
         async with asyncio.TaskGroup() as tasks:  # one crash ends all; systemd starts us again
             # HTTP does not wait for the broker: who asks why nothing happens is told so by /readyz.
             tasks.create_task(serve_http(controller.http, listener), name="http")
+            for name, serve in controller.timers().items():
+                tasks.create_task(serve, name=name)
             await link.ready()
             await blob_link.ready()
             for name, serve in controller.loops().items():
@@ -113,6 +116,8 @@ class Controller:
         self._supervisor = Supervisor(database, self._manifests, clock=utc_now)
         self._supervisor.changed.append(storage.records.follow)
         self._ticks = Ticks(database, self._supervisor.wake, clock=utc_now)
+        self._triggers = Triggers(database, collections, self._supervisor.wake, clock=utc_now)
+        self._ticks.listeners.append(self._triggers.jobs_changed)
         self._ingestion = Ingestion(broker.address, collections)
         self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.records, clock=utc_now)
         self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
@@ -149,14 +154,17 @@ class Controller:
         )
         self.http = create_app(self._services, version("tidemill"))
 
+    def timers(self) -> dict[str, Coroutine[None, None, None]]:
+        """What makes jobs due, as long as the controller runs; no tick is missed for want of a broker."""
+        return {"ticks": self._ticks.serve(), "triggers": self._triggers.serve()}
+
     def loops(self) -> dict[str, Coroutine[None, None, None]]:
-        """What runs side by side as long as the controller does."""
+        """What else runs side by side, once there is a broker."""
         return {
             "greeting": self._greeting.serve(),
             "manifests": self._manifests.serve(),
             "inbox": self._inbox.serve(),
             "supervisor": self._supervisor.serve(self._work),
-            "ticks": self._ticks.serve(),
             "ingestion": self._ingestion.serve(),
             "blobs": self._sender.serve(),
         }

@@ -26,6 +26,8 @@ from schemas.fleet import (
 )
 from schemas.names import File, FileRef, ModelRef, model_ref
 from schemas.pipelines import PipelineSpec
+from schemas.queries import Query
+from schemas.schedules import NewRows
 from schemas.views import FieldError
 from transport.blob_store import BlobDirectory
 
@@ -121,6 +123,7 @@ class FleetCheck:
             yield from _problem(f"queries[{index}].query", check_query, query, self._collections.values())
         if job.schedule is not None:
             yield from _problem("schedule", check_schedule, job.schedule)
+        yield from self._check_triggers(job)
         files = [(f"scripts[{index}]", ref) for index, ref in enumerate(job.scripts)]
         files += [(f"inputs[{index}]", ref) for index, ref in enumerate(job.inputs)]
         files += [("requirements", job.requirements)] if isinstance(job.requirements, FileRef) else []
@@ -131,6 +134,16 @@ class FleetCheck:
         for index, use in enumerate(job.secrets):
             if use.secret not in self._known.secrets:
                 yield f"secrets[{index}]", f"secret {use.secret} is not set: `tidemill secret set {use.secret}`"
+
+    def _check_triggers(self, job: JobDocument) -> Iterator[Fault]:
+        for index, trigger in enumerate(job.triggers):
+            where = f"triggers[{index}]"
+            if isinstance(trigger, NewRows):
+                if trigger.collection not in self._collections:
+                    yield f"{where}.collection", f"there is no collection {trigger.collection!r}"
+            else:
+                query = Query(query=trigger.query)
+                yield from _problem(f"{where}.query", check_query, query, self._collections.values())
 
     def _check_library(self, library: LibraryDocument) -> Iterator[Fault]:
         faults = list(self._check_file("file", library.file))
