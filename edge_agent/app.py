@@ -8,12 +8,15 @@ from contextlib import AsyncExitStack, suppress
 
 from edge_agent.blob_cache import BlobCache, blobs_of_models, blobs_of_pipelines, blobs_of_tasks
 from edge_agent.events import Outbox
+from edge_agent.execution.container_user import user
+from edge_agent.execution.secret_folder import SecretFolders, memory_folder
 from edge_agent.fetching import Fetcher
 from edge_agent.gathering import Gatherer
 from edge_agent.ground import Ground, open_ground
 from edge_agent.manifests import ManifestIntake
 from edge_agent.presence import Announcer
 from edge_agent.reporting import Reporter
+from edge_agent.secrets import TaskSecrets, sealing_key
 from edge_agent.serving.deployments import Deployments
 from edge_agent.serving.pipelines import PipelineSupervisor
 from edge_agent.serving.shelf import Shelf
@@ -138,10 +141,17 @@ class Agent:
             inputs=Inputs(fetcher),
             blobs=self._ground.blobs,
             journal=self._ground.journal,
+            secrets=self._secrets(fetcher),
             folders=self._ground.folder.tasks,
             link=self._ground.link,
             on_change=self._task_changed,
         )
+
+    def _secrets(self, fetcher: Fetcher) -> TaskSecrets:
+        settings, folder = self._settings, self._ground.folder
+        owner = user() if settings.executor == "docker" else None
+        folders = SecretFolders(folder.tasks, memory_folder(folder.root), owner=owner)
+        return TaskSecrets(settings.edge, sealing_key(settings.sealing_key, settings.edge), fetcher, folders)
 
     def _blobs_in_use(self) -> Iterator[BlobRef]:
         blobs, manifest = self._ground.blobs, self._intake.current
@@ -149,5 +159,6 @@ class Agent:
         yield from blobs_of_pipelines(self._deployments.served(), blobs)
         if manifest is not None:
             yield from (run.spec for run in manifest.runs)
+            yield from (run.secrets for run in manifest.runs if run.secrets is not None)
             yield from blobs_of_models(manifest.models, blobs)
             yield from blobs_of_pipelines(manifest.pipelines, blobs)

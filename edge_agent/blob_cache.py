@@ -70,7 +70,10 @@ def blobs_of_tasks(tasks: Iterable[Task], blobs: BlobDirectory) -> Iterator[Blob
                 yield task.exited.log
             if (made := task.exited.outputs) is not None:
                 yield from (made.model, *made.additional.values())
-        elif (text := _held(task.spec, blobs)) is not None:
+            continue
+        if task.secrets is not None:
+            yield task.secrets
+        if (text := _held(task.spec, blobs)) is not None:
             try:
                 yield from (ref for _, ref in named_inputs(TaskSpec.model_validate_json(text)))
             except ValidationError:

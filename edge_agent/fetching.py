@@ -51,6 +51,10 @@ class Fetcher:
         await self.fetch(ref, note)
         return self._blobs.read_bytes(ref.digest, limit)
 
+    def forget(self, ref: BlobRef) -> None:
+        """Delete a blob that nothing will ask for again; that it is not here is no error."""
+        self._blobs.delete(ref.digest)
+
     async def _once(self, ref: BlobRef) -> Path:
         if self.held(ref):
             return self._blobs.path(ref.digest)

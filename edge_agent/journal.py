@@ -102,7 +102,7 @@ class Journal:
                 "AND run_id NOT IN (SELECT run_id FROM tasks)",
                 (self._fences_kept,),
             )
-            return self._write(*accept(key, wanted.spec))
+            return self._write(*accept(key, wanted.spec, wanted.secrets))
 
     def save(self, task: Task, tell: Sequence[EdgeEvent]) -> Task:
         """Write a task's step and the events that tell of it; the task comes back with its new sequence."""

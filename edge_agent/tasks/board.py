@@ -107,6 +107,7 @@ class TaskBoard:
         for key in task_folder.keys(self._shop.folders):
             if key not in self._lives:
                 await asyncio.to_thread(task_folder.wipe, task_folder.folder_of(self._shop.folders, key))
+        await self._shop.secrets.remove_strangers(self._lives.keys())
 
 
 def _away(reason: str) -> None:

@@ -32,7 +32,8 @@ async def prepare(shop: Workshop, task: Task, note: Callable[[str], None]) -> Pr
     request = await to_its_end(asyncio.to_thread(task_folder.create, shop.folders, task.key, spec, shop.blobs))
     note("making the environment ready")
     environment = await until_reachable(lambda: shop.executor.prepare(request, note), note)
-    return Prepared(request, environment)
+    # Last, so that values lie about for no longer than the scripts that need them.
+    return Prepared(await shop.secrets.lay_out(request, spec, task.secrets, note), environment)
 
 
 def started(executor: str, environment: Environment) -> Started:

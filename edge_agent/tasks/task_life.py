@@ -145,6 +145,7 @@ class TaskLife:
             await until_reachable(lambda: executor.stop(handle, grace_s=STOP_GRACE_S), self.wait_for)
             await until_reachable(lambda: executor.remove(handle), self.wait_for)
         self.wait_for("")
+        await self._shop.secrets.remove(self.task.key, self.task.secrets)
         await to_its_end(asyncio.to_thread(task_folder.wipe, task_folder.folder_of(self._shop.folders, self.task.key)))
 
     def _note(self, note: str) -> None:

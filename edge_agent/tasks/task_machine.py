@@ -29,6 +29,7 @@ class Task(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     key: TaskKey
     spec: BlobRef
+    secrets: BlobRef | None = None  # sealed
     state: TaskState = TaskState.ACCEPTED
     reason: str = ""  # what it is doing, or waiting for
     launch: Started | None = None  # saved before the scripts start, told after
@@ -96,9 +97,9 @@ class Step(Enum):
     END = auto()  #: stop it and forget it
 
 
-def accept(key: TaskKey, spec: BlobRef) -> tuple[Task, tuple[EdgeEvent, ...]]:
+def accept(key: TaskKey, spec: BlobRef, secrets: BlobRef | None = None) -> tuple[Task, tuple[EdgeEvent, ...]]:
     """A new task, and what to tell of it."""
-    return Task(key=key, spec=spec), (Accepted(),)
+    return Task(key=key, spec=spec, secrets=secrets), (Accepted(),)
 
 
 def advance(task: Task, event: TaskEvent) -> tuple[Task, tuple[EdgeEvent, ...]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edge_agent.execution.executor import Executor
 from edge_agent.journal import Journal
+from edge_agent.secrets import TaskSecrets
 from edge_agent.tasks.inputs import Inputs
 from schemas.names import EdgeName
 from transport.blob_store import BlobDirectory
@@ -21,6 +22,7 @@ class Workshop:
     inputs: Inputs
     blobs: BlobDirectory
     journal: Journal
+    secrets: TaskSecrets
     folders: Path
     link: Link
     on_change: Callable[[], None]  # something was saved: events wait to be sent, and the report has changed
