@@ -122,12 +122,13 @@ class BlobDirectory:
             return BlobRef(digest=digest, size_bytes=place.stat().st_size)
         raise NotFound(f"{digest} is not in {self._root}")
 
-    def delete_unused(self, digest: BlobDigest, *, before: float) -> int:
+    def delete_unused(self, digest: BlobDigest, *, before: float) -> int | None:
         """Forget a blob, unless somebody wrote it, or wanted it kept, since ``before`` (seconds of the epoch).
 
-        A part of it that nobody has gone on with since then is forgotten too. Returns how many bytes that freed.
+        A part of it that nobody has gone on with since then is forgotten too. Returns how many bytes that freed, or
+        None if there was nothing to forget.
         """
-        place, freed_bytes = self._place(digest), 0
+        place, freed_bytes = self._place(digest), None
         with suppress(FileNotFoundError), locked_folder(place.parent):
             found = place.stat()
             if found.st_mtime < before:
@@ -137,7 +138,7 @@ class BlobDirectory:
         with suppress(FileNotFoundError):
             found = part.stat()
             if found.st_mtime < before and remove_abandoned(part):
-                freed_bytes += found.st_size
+                freed_bytes = (freed_bytes or 0) + found.st_size
         return freed_bytes
 
     def digests(self) -> Iterator[BlobDigest]:

@@ -1,5 +1,6 @@
 """The logs of runs: one file per attempt, each line behind its number, so that gaps and repeats show."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
@@ -7,7 +8,11 @@ from uuid import UUID
 from controller.runs.log_reader import LogReader
 from controller.runs.steps import Run
 
+_FILE_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d+)\.(?:log|part)")
 _MAX_BYTES = 64 * 1024 * 1024  # more than an edge's cap, so that only a broken edge reaches it
+
+Attempt = tuple[UUID, int]
+"""A run, and the number of its attempt."""
 
 
 class RunLogs:
@@ -48,6 +53,17 @@ class RunLogs:
     def reader(self, run_id: UUID, attempt: int, *, from_line: int = 0) -> LogReader:
         """A place in the log that can be gone on from."""
         return LogReader(self._path(run_id, attempt), from_line)
+
+    def attempts(self) -> set[Attempt]:
+        """The attempts of which something is kept."""
+        names = (_FILE_NAME.fullmatch(path.name) for path in self._folder.iterdir())
+        return {(UUID(name[1]), int(name[2])) for name in names if name}
+
+    def forget(self, run_id: UUID, attempt: int) -> None:
+        """Remove what is kept of an attempt."""
+        path = self._path(run_id, attempt)
+        for one in (path, path.with_suffix(".part")):
+            one.unlink(missing_ok=True)
 
     def follow(self, run: Run) -> None:
         """The run moved: remember nothing of it once it has ended."""
