@@ -89,7 +89,9 @@ class ExitResult:
     exit_code: int
     script: str  # the one that ended last
     script_s: float  # wall time of all scripts
-    out_of_memory: bool = False
+    passed: str = ""  # the limit because of which it was ended: memory_mb, pids, output_mb …
+    cpu_s: float | None = None
+    memory_peak_bytes: int | None = None
 
 
 class Executor(Protocol):

@@ -9,8 +9,9 @@ from typing import BinaryIO
 from edge_agent.execution.untrusted_files import Refused, open_plain
 from edge_agent.polling import LOOK_S
 
-LINE_LIMIT = 8192  # characters; the rest of a line is cut
+LINE_LIMIT = 8192  # characters; the runner cuts before, so only a line that a script forged is longer
 _PIECE_BYTES = 65536
+_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\t")})  # a terminal would act on them
 
 
 class Lines:
@@ -36,6 +37,7 @@ class Lines:
 
     @staticmethod
     def _cut(line: str) -> str:
+        line = line.translate(_CONTROLS)
         return line if len(line) <= LINE_LIMIT else f"{line[:LINE_LIMIT]} … cut"
 
 

@@ -4,9 +4,8 @@ Whatever a script put into ``output/`` is taken for hostile: nothing is followed
 number, depth and size are bounded. Collecting changes nothing, so that it can be done again after a crash.
 """
 
-import math
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -15,8 +14,10 @@ from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
+from edge_agent.execution import metrics
+from edge_agent.execution.task_folder import NO_ROOM
 from edge_agent.execution.untrusted_files import Refused, kind_of, open_plain
-from schemas.errors import TaskFailed
+from schemas.errors import OutOfDisk, TaskFailed
 from schemas.names import BlobRef, RelativePath
 from schemas.runs import Outputs
 from schemas.tasks import TaskSpec
@@ -24,9 +25,8 @@ from transport.blob_store import BlobDirectory
 
 FILES_LIMIT = 1000  # their names travel in one message
 DEPTH_LIMIT = 16
-METRIC_LIMIT_BYTES = 4096
 _PIECE_BYTES = 1024 * 1024
-_MODEL, _METRICS, _ADDITIONAL = "model.onnx", "metrics/", "additional_output/"
+_MODEL, _METRICS, _ADDITIONAL = "model.onnx", "metrics.json", "additional_output/"
 _PATH: TypeAdapter[str] = TypeAdapter(RelativePath)
 
 
@@ -39,6 +39,7 @@ def collect(folder: Path, spec: TaskSpec, blobs: BlobDirectory) -> Outputs:
         blobs: where they are kept.
 
     Raises:
+        OutOfDisk: they cannot be kept beside what is here already.
         TaskFailed: an output is missing, or is not what it should be; the message says which and why.
     """
     try:
@@ -50,13 +51,14 @@ def collect(folder: Path, spec: TaskSpec, blobs: BlobDirectory) -> Outputs:
             keep = _Keeper(output, blobs, spec.limits.output_mb * 1024 * 1024)
             return Outputs(
                 model=keep.file(_MODEL),
-                metrics={name: _metric(output, name) for name in spec.metrics},
+                metrics=_metrics(output, sizes, spec),
                 additional={
                     path.removeprefix(_ADDITIONAL): keep.file(path) for path in sizes if path.startswith(_ADDITIONAL)
                 },
             )
     except OSError as error:
-        raise TaskFailed(f"the outputs cannot be collected: {error}") from error
+        kind = OutOfDisk if error.errno in NO_ROOM else TaskFailed
+        raise kind(f"the outputs cannot be collected: {error}") from error
 
 
 @dataclass(slots=True)
@@ -121,21 +123,23 @@ def _check_size(sizes: dict[str, int], limit_mb: int) -> None:
         )
 
 
-def _metric(output: int, name: str) -> float:
-    path = f"{_METRICS}{name}.txt"
-    try:
-        with _open(output, path) as file:
-            data = file.read(METRIC_LIMIT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise TaskFailed(f"the metric {name!r} is declared, but nothing was written to {name}_path") from error
-    text = data.decode(errors="replace").strip()
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or len(data) > METRIC_LIMIT_BYTES:
-        raise TaskFailed(f"the metric {name!r} is no finite number: {name}_path holds {text[:100]!r}")
-    return value
+def _metrics(output: int, sizes: Container[str], spec: TaskSpec) -> dict[str, float]:
+    """What metrics_path holds, and over it what each metric's own file does."""
+    found = metrics.of_json(_read(output, _METRICS, metrics.JSON_LIMIT_BYTES)) if _METRICS in sizes else {}
+    for name in (*spec.metrics, *spec.optional_metrics):
+        path = f"metrics/{name}.txt"
+        if path in sizes:
+            found[name] = metrics.of_text(name, _read(output, path, metrics.TEXT_LIMIT_BYTES))
+    metrics.check(found, spec.metrics)
+    return found
+
+
+def _read(output: int, path: str, limit_bytes: int) -> bytes:
+    with _open(output, path) as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise TaskFailed(f"output/{path} is larger than {limit_bytes} bytes, which no number needs")
+    return data
 
 
 @contextmanager

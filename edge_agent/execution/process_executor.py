@@ -14,13 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge_agent.execution import task_folder
-from edge_agent.execution.environment_place import Place, key_of
-from edge_agent.execution.environments import EnvironmentCache, InstallSettings
+from edge_agent.execution.environment_place import key_of
+from edge_agent.execution.environments import EnvironmentCache
 from edge_agent.execution.executor import Environment, ExitResult, TaskHandle, TaskKey, TaskRequest
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.log_lines import follow
+from edge_agent.execution.process_installer import process_installers
 from edge_agent.execution.process_search import kill_processes
 from edge_agent.execution.task_control import claimed_by, forbid_start, is_running, read_result
-from edge_agent.execution.task_variables import for_installer, for_scripts, of_machine
+from edge_agent.execution.task_variables import for_scripts, of_machine
 from edge_agent.polling import LOOK_S, until
 from schemas.errors import TaskFailed
 
@@ -37,15 +39,15 @@ class ProcessExecutor:
 
     def __init__(self, tasks: Path, environments: Path, install: InstallSettings) -> None:
         self._tasks, self._install = tasks, install
-        self._environments = EnvironmentCache(environments, install.timeout_s)
+        self._environments = EnvironmentCache(environments.absolute(), tasks, install)
         self._starting = asyncio.Lock()  # so that nobody takes a task that is being started for one cut off
         self._python = os.path.realpath(sys.executable)
 
     async def prepare(self, request: TaskRequest, note: Callable[[str], None]) -> Environment:
         """Make a virtual environment with the agent's own Python, or find it."""
         key = key_of(request, self.name, sys.version, self._python)
-        cached = await self._environments.get(key, request, self._run_installer, note)
-        return Environment(key=key, path=self._environments.place(key).venv, cached=cached)
+        installers = process_installers(self._install, self._environments.room.downloads(self.name))
+        return await self._environments.get(key, request, installers, note)
 
     async def start(self, request: TaskRequest, environment: Environment) -> TaskHandle:
         """Start the runner; it refuses by itself to run an attempt a second time."""
@@ -130,34 +132,18 @@ class ProcessExecutor:
                 return
             await asyncio.sleep(LOOK_S)
 
-    async def _run_installer(self, place: Place, lock: int) -> int:
-        requirements = place.order / "requirements.txt"
-        pip = self._install.pip_arguments(str(requirements), str(self._install.wheelhouse))
-        ca_bundle = {"PIP_CERT": str(self._install.ca_bundle)} if self._install.ca_bundle else {}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", str(place.order / "installer.py"), str(place.venv), str(place.log / "pip.log")),
-            *(pip if requirements.exists() else ()),
-            stdin=subprocess.DEVNULL,
-            env=for_installer() | ca_bundle,
-            start_new_session=True,
-            pass_fds=(lock,),  # so that the place stays locked should the agent be killed meanwhile
-        )
-        try:
-            return await process.wait()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-
 
 def _launch(request: TaskRequest, environment: Environment) -> None:
     """Start a detached runner; blocks until it has claimed the attempt."""
     root, venv = str(request.folder), str(environment.path)
     machine = of_machine()
     variables = machine | for_scripts(request.contract(root), root, venv, machine.get("PATH", os.defpath))
+    if request.edge_folder is not None:
+        variables["edge_folder_path"] = str(request.edge_folder)
+    secrets = ["--secrets", str(request.secrets)] if request.secrets else []
     try:
         subprocess.run(
-            [f"{venv}/bin/python", "-I", f"{root}/input/runner.py", root, "--detach"],
+            [f"{venv}/bin/python", "-I", f"{root}/input/runner", root, "--detach", *secrets],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

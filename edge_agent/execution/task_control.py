@@ -20,11 +20,14 @@ class RunnerResult(BaseModel):
     script: str = Field(max_length=255)
     script_s: float = Field(ge=0)
     stopped: bool  # it was asked to end
+    passed: str = Field("", max_length=20)
+    cpu_s: float | None = Field(None, ge=0)
+    memory_peak_bytes: int | None = Field(None, ge=0, lt=2**63)
 
     @property
     def exit_result(self) -> ExitResult:
         """In the words of the executors."""
-        return ExitResult(self.exit_code, self.script, self.script_s)
+        return ExitResult(self.exit_code, self.script, self.script_s, self.passed, self.cpu_s, self.memory_peak_bytes)
 
 
 def read_result(control: Path) -> RunnerResult | None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 from uuid import UUID, uuid4
 
 from schemas import topics
@@ -92,10 +92,11 @@ class ScriptedController:
             await self._blob_link.unsubscribe(topics.BLOB_ASK.filter())
 
     def run(self, script: str, *, attempt: int = 1, run_id: UUID | None = None, **spec: object) -> WantedRun:
-        """A run of one script, its spec and blobs ready to be pulled."""
+        """A run of one script, its spec and blobs ready to be pulled; no word of the network is in its log."""
         run_id = run_id or uuid4()
         scripts = (TaskScript(name="train.py", blob=self.blobs.put_bytes(script.encode())),)
-        task = TaskSpec.model_validate({"run_id": run_id, "job": "job", "scripts": scripts, **spec})
+        limits = {"network": "allow"} | cast("dict[str, object]", spec.get("limits", {}))
+        task = TaskSpec.model_validate({"run_id": run_id, "job": "job", "scripts": scripts, **spec, "limits": limits})
         return WantedRun(run_id=run_id, attempt=attempt, spec=self.blobs.put_bytes(task.model_dump_json().encode()))
 
     async def want(

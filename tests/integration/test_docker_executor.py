@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge_agent.execution.docker_engine import DockerEngine
-from edge_agent.execution.docker_executor import availability
 from edge_agent.execution.docker_options import container_name, task_options
-from edge_agent.execution.environments import InstallSettings
+from edge_agent.execution.images import availability
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.task_control import is_running
 from schemas.errors import TaskFailed, Unreachable
 from tests.conftest import free_port
@@ -46,7 +46,7 @@ async def docker_bench(tmp_path: Path) -> AsyncIterator[Workbench]:
 
 async def test_a_container_is_shut_in(docker_bench: Workbench) -> None:
     """In a container a script is not root, has no capability, no network, and writes to its own folders alone."""
-    request = docker_bench.request(docker_bench.spec({"look.py": SHUT_IN}, rows=[[{"x": 1}]]))
+    request = docker_bench.request(docker_bench.spec({"look.py": SHUT_IN}, rows=[[{"x": 1}]], limits=limits(network="none")))
     _, lines = await docker_bench.run(request)
     assert lines == [
         "True True",
@@ -64,7 +64,7 @@ async def test_too_much_memory_is_told(docker_bench: Workbench) -> None:
     request = docker_bench.request(docker_bench.spec({"big.py": "x = b'x' * (1 << 30)"}, limits=limits(memory_mb=64)))
     result, _ = await docker_bench.run(request)
     assert result is not None
-    assert (result.exit_code, result.script, result.out_of_memory) == (137, "big.py", True)
+    assert (result.exit_code, result.script, result.passed) == (137, "big.py", "memory_mb")
 
 
 FORK_BOMB = """

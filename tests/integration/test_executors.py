@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from edge_agent.execution import outputs, task_folder
-from edge_agent.execution.docker_executor import availability
 from edge_agent.execution.executor import ExitResult
+from edge_agent.execution.images import availability
 from schemas.errors import TaskFailed
 from tests.integration.workbench import IMAGE, WRITE_MODEL, Workbench, limits, workbench
 
@@ -66,7 +66,7 @@ async def test_a_script_finds_every_variable_of_the_contract(bench: Workbench) -
     result, lines = await bench.run(request)
     assert lines == [f"iris {spec.run_id} 1 7"]
     assert isinstance(result, ExitResult)
-    assert (result.exit_code, result.script, result.out_of_memory) == (0, "train.py", False)
+    assert (result.exit_code, result.script, result.passed) == (0, "train.py", "")
     assert 0 < result.script_s < 30
     made = outputs.collect(request.folder, spec, bench.blobs)
     assert bench.blobs.read_bytes(made.model.digest, 100) == b"onnx"
@@ -253,8 +253,8 @@ async def test_output_beyond_the_limit_ends_the_script(bench: Workbench) -> None
     async with asyncio.timeout(60):
         result, lines = await bench.run(request)
     assert result is not None
-    assert result.exit_code == 137
-    assert lines == ["tidemill: output/ holds more than 2 MB: the script is ended"]
+    assert (result.exit_code, result.passed) == (137, "output_mb")
+    assert lines == ["tidemill: output_mb was passed: the scripts are ended"]
 
 
 async def test_a_flood_of_log_is_bounded(bench: Workbench) -> None:
@@ -300,7 +300,7 @@ async def test_a_start_that_was_cut_off_never_takes_place(process_bench: Workben
     request = process_bench.request(process_bench.spec({"late.py": "open('ran', 'w')"}))
     (request.folder / "control/launching").touch()  # as far as the killed agent came
     assert await process_bench.executor.find(request.key) is None
-    late = await asyncio.create_subprocess_exec(sys.executable, request.folder / "input/runner.py", request.folder)
+    late = await asyncio.create_subprocess_exec(sys.executable, request.folder / "input/runner", request.folder)
     async with asyncio.timeout(20):
         assert await late.wait() != 0
     assert not (request.folder / "work/ran").exists()

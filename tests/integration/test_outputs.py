@@ -56,11 +56,20 @@ def test_a_missing_or_empty_model_is_told(folder: Path, spec: TaskSpec, blobs: B
         outputs.collect(folder, spec, blobs)
 
 
-@pytest.mark.parametrize("text", ["", "good", "nan", "inf", "0.5 0.6", "1" * 5000])
+@pytest.mark.parametrize("text", ["", "good", "nan", "inf", "0.5 0.6"])
 def test_a_metric_that_is_no_number_is_told(folder: Path, spec: TaskSpec, blobs: BlobDirectory, text: str) -> None:
     """What is not one finite number is shown in the reason."""
     (folder / "output/metrics/accuracy.txt").write_text(text)
     with pytest.raises(TaskFailed, match=f"'accuracy' is no finite number: accuracy_path holds '{text[:100]}'"):
+        outputs.collect(folder, spec, blobs)
+
+
+def test_a_metric_that_is_no_text_of_a_number_is_not_read_whole(
+    folder: Path, spec: TaskSpec, blobs: BlobDirectory
+) -> None:
+    """A file that is far too long for a number is refused by its size."""
+    (folder / "output/metrics/accuracy.txt").write_text("1" * 5000)
+    with pytest.raises(TaskFailed, match="metrics/accuracy.txt is larger than 4096 bytes"):
         outputs.collect(folder, spec, blobs)
 
 

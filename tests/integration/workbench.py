@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from edge_agent.execution import task_folder
 from edge_agent.execution.docker_executor import DockerExecutor
-from edge_agent.execution.environments import InstallSettings
 from edge_agent.execution.executor import Environment, Executor, ExitResult, TaskHandle, TaskKey, TaskRequest
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.process_executor import ProcessExecutor
 from schemas.jobs import Limits
 from schemas.tasks import TaskData, TaskScript, TaskSpec
@@ -63,6 +63,7 @@ class Workbench:
             requirements=put(requirements.encode()) if requirements is not None else None,
             additional={path: put(data) for path, data in (additional or {}).items()},
             metrics=metrics,
+            limits=limits(),
         )
         return written.model_copy(update=rest)
 
@@ -108,5 +109,5 @@ def tiny_wheel(wheels: Path) -> None:
 
 
 def limits(**chosen: object) -> Limits:
-    """Limits for a test."""
-    return Limits.model_validate({"timeout_s": 60, **chosen})
+    """Limits for a test; with a network, so that the log of a process does not begin with why it has one."""
+    return Limits.model_validate({"timeout_s": 60, "network": "allow", **chosen})

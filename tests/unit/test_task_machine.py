@@ -131,9 +131,20 @@ def test_no_order_of_events_tells_two_ends_or_two_starts(events: list[TaskEvent]
         (ExitResult(-9, "train.py", 1.0), Outcome.SCRIPT_FAILED, "train.py ended by signal SIGKILL (exit code -9)"),
         (ExitResult(139, "train.py", 1.0), Outcome.SCRIPT_FAILED, "train.py ended by signal SIGSEGV (exit code 139)"),
         (
-            ExitResult(137, "train.py", 1.0, out_of_memory=True),
+            ExitResult(137, "train.py", 1.0, passed="memory_mb"),
             Outcome.SCRIPT_FAILED,
-            "train.py was ended because it passed the memory limit of 64 MB",
+            "train.py was ended because it took more than limits.memory_mb = 64",
+        ),
+        (
+            ExitResult(137, "train.py", 1.0, passed="timeout_s"),
+            Outcome.TIMED_OUT,
+            "still running after 3600 s (limits.timeout_s)",
+        ),
+        (
+            ExitResult(137, "train.py", 1.0, passed="disk_reserve_mb"),
+            Outcome.OUT_OF_DISK,
+            "train.py was ended because the disk of this machine was nearly full "
+            "(disk_reserve_mb in its agent's configuration)",
         ),
     ],
 )
