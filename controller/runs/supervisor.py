@@ -61,7 +61,7 @@ class Supervisor:
         """
         before, after = await self._database.write(lambda session: self._save(session, run_id, event, also))
         if after != before:
-            self._tell(before, after)
+            self.tell(before, after)
         return after
 
     def _save(self, session: Session, run_id: UUID, event: Event, also: Also | None) -> tuple[Run, Run]:
@@ -74,7 +74,8 @@ class Supervisor:
             also(session, after)
         return before, replace(after, revision=before.revision + 1)
 
-    def _tell(self, before: Run, after: Run) -> None:
+    def tell(self, before: Run, after: Run) -> None:
+        """A step is saved, by ``step`` or by a transaction of its own: have everybody act on it."""
         if before.state is not after.state:
             facts = {"run": str(after.id), "job": after.job.name, "state": after.state, "reason": after.reason}
             log.info("run moved", extra=facts)
