@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.errors import BadInput
 from schemas.fleet import Fleet, FleetDocument
+from schemas.jobs import JobSpec
 from schemas.names import BlobRef, FileRef
 from tidemill.yaml_places import PlacedDocument, read_documents
 
@@ -32,7 +33,7 @@ class FleetFile:
     def fleet(self, to_blob: Callable[[Path], BlobRef]) -> Fleet:
         """What to send: every file that a document names is handed to ``to_blob``, and replaced by its blob."""
         pairs = zip(self.placed, self.documents, strict=True)
-        return Fleet(documents=tuple(_with_blobs(document, one.file.parent, to_blob) for one, document in pairs))
+        return Fleet(documents=tuple(with_blobs(document, one.file.parent, to_blob) for one, document in pairs))
 
     def place(self, where: str) -> str:
         """``file:line`` of a part as the controller names it, such as ``documents[2].queries[0].query``."""
@@ -55,7 +56,7 @@ def read_fleet(file: Path) -> FleetFile:
     documents: list[FleetDocument] = []
     for one in placed:
         try:
-            documents.append(_DOCUMENT.validate_python(one.data))
+            documents.append(with_folders(_DOCUMENT.validate_python(one.data), one.file.parent))
             problems.extend(_missing_files(one, documents[-1]))
         except ValidationError as error:
             problems.extend(_problem(one, detail) for detail in error.errors())
@@ -110,6 +111,24 @@ def _known_keys() -> tuple[str, ...]:
     return tuple(key for definition in definitions for key in definition.get("properties", {}))
 
 
+def with_folders(document: Part, folder: Path) -> Part:
+    """The document with every folder among a job's inputs replaced by the files in it, at any depth."""
+    if not isinstance(document, JobSpec):
+        return document
+    inputs = tuple(file for ref in document.inputs for file in _files_in(ref, folder))
+    return document if inputs == document.inputs else document.model_copy(update={"inputs": inputs})
+
+
+def _files_in(ref: FileRef, folder: Path) -> Iterator[FileRef]:
+    root = folder / ref.path
+    if ref.blob is not None or not root.is_dir():
+        yield ref
+        return
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            yield FileRef(path=str(Path(ref.path, path.relative_to(root))), to=path.relative_to(root).as_posix())
+
+
 def _missing_files(placed: PlacedDocument, document: BaseModel) -> Iterator[str]:
     for path, ref in _files(document, ()):
         if not (placed.file.parent / ref.path).is_file():
@@ -129,16 +148,17 @@ def _files(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[s
             yield from _files(item, (*path, index))
 
 
-def _with_blobs(value: Part, folder: Path, to_blob: Callable[[Path], BlobRef]) -> Part:
+def with_blobs(value: Part, folder: Path, to_blob: Callable[[Path], BlobRef]) -> Part:
+    """The document with every file that it names handed to ``to_blob``; paths are relative to ``folder``."""
     replaced: Any = value
     if isinstance(value, FileRef):
         if value.blob is None:
-            replaced = FileRef(path=value.name, blob=to_blob(folder / value.path))
+            replaced = FileRef(path=value.name, to=value.to, blob=to_blob(folder / value.path))
     elif isinstance(value, BaseModel):
         names = value.model_fields_set & set(type(value).model_fields)
-        replaced = value.model_copy(update={name: _with_blobs(getattr(value, name), folder, to_blob) for name in names})
+        replaced = value.model_copy(update={name: with_blobs(getattr(value, name), folder, to_blob) for name in names})
     elif isinstance(value, tuple):
-        replaced = tuple(_with_blobs(item, folder, to_blob) for item in value)
+        replaced = tuple(with_blobs(item, folder, to_blob) for item in value)
     return replaced  # type: ignore[no-any-return]
 
 

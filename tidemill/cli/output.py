@@ -79,6 +79,15 @@ def ago(moment: datetime | None) -> str:
     return f"{amount} {unit} ago" if seconds >= 0 else f"in {amount} {unit}"
 
 
+def amount(size_bytes: float) -> str:
+    """Bytes in the unit in which people read them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} TB"
+
+
 def pairs(values: Mapping[str, object]) -> str:
     """``a=1 b=2``."""
     return " ".join(f"{name}={_text(value)}" for name, value in values.items())

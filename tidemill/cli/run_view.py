@@ -2,10 +2,28 @@
 
 from typing import TYPE_CHECKING
 
-from tidemill.cli.output import Columns, ago, pairs
+from tidemill.cli.output import Columns, ago, amount, pairs
 
 if TYPE_CHECKING:
     from schemas.views import RunView
+
+
+def _cached(run: "RunView") -> str:
+    return "from the cache" if run.environment_cached else "made for it"
+
+
+def _usage(run: "RunView") -> str:
+    usage = run.usage
+    told = [
+        "" if usage.cpu_s is None else f"{usage.cpu_s:.1f} s of cpu",
+        "" if usage.memory_peak_bytes is None else f"{amount(usage.memory_peak_bytes)} of memory",
+        "" if usage.energy_kwh is None else f"{usage.energy_kwh:.3g} kWh",
+        "" if usage.co2e_kg is None else f"{usage.co2e_kg:.3g} kg CO2e",
+        f"{amount(usage.fetched_bytes)} fetched" if usage.fetched_bytes else "",
+        f"{amount(usage.cached_bytes)} from the cache" if usage.cached_bytes else "",
+    ]
+    return ", ".join(filter(None, told))
+
 
 COLUMNS: Columns["RunView"] = {
     "ID": lambda run: run.id,
@@ -17,6 +35,17 @@ COLUMNS: Columns["RunView"] = {
     "METRICS": lambda run: pairs(run.metrics),
     "REASON": lambda run: run.reason,
 }
+HISTORY: Columns["RunView"] = {
+    "CREATED": lambda run: ago(run.created_at),
+    "STATE": lambda run: run.state,
+    "WHY QUEUED": lambda run: run.cause or run.trigger,
+    "ROWS": lambda run: run.rows,
+    "TOOK": lambda run: None if run.script_s is None else f"{run.script_s:.1f} s",
+    "VERSION": lambda run: run.version and f"{run.model}:{run.version}",
+    "METRICS": lambda run: pairs(run.metrics),
+    "REASON": lambda run: run.reason,
+    "ID": lambda run: run.id,
+}
 FIELDS: Columns["RunView"] = {
     "id": lambda run: run.id,
     "job": lambda run: run.job,
@@ -25,13 +54,17 @@ FIELDS: Columns["RunView"] = {
     "deadline": lambda run: ago(run.deadline),
     "edge": lambda run: run.edge,
     "attempt": lambda run: run.attempt,
-    "trigger": lambda run: run.trigger,
+    "queued": lambda run: f"{run.trigger}: {run.cause}" if run.cause else run.trigger,
+    "not before": lambda run: ago(run.not_before),
     "created": lambda run: ago(run.created_at),
     "started": lambda run: ago(run.started_at),
     "ended": lambda run: ago(run.ended_at),
     "scripts took": lambda run: None if run.script_s is None else f"{run.script_s:.1f} s",
     "exit code": lambda run: run.exit_code,
     "executor": lambda run: run.executor,
+    "image": lambda run: run.image_digest or run.image,
+    "environment": lambda run: run.environment and f"{run.environment} ({_cached(run)})",
+    "took": _usage,
     "rows": lambda run: run.rows,
     "metrics": lambda run: pairs(run.metrics),
     "version": lambda run: run.version and f"{run.model}:{run.version}",

@@ -1,0 +1,175 @@
+"""Making, changing and deleting jobs: commands of `tidemill job`."""
+
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from schemas.errors import BadInput, NotFound
+from tidemill.cli.job_form import checked, checked_mapping, pairs_of, set_keys, without_nothing
+from tidemill.cli.job_view import FIELDS
+from tidemill.cli.options import Json, Name
+from tidemill.cli.output import print_one, say
+from tidemill.cli.session import connect
+
+if TYPE_CHECKING:
+    from schemas.jobs import JobSpec
+    from tidemill.client import Client
+
+app = typer.Typer()
+
+Texts = list[str]
+
+
+def _many(name: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - as typer has it
+    return typer.Option(name, metavar=metavar, help=text)
+
+
+@app.command("create")
+def create_job(  # noqa: PLR0913, PLR0917 - a command's options
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="The job as YAML; instead of the options.")] = None,
+    model: Annotated[str | None, typer.Option(help="Where the versions go; default: the job's name.")] = None,
+    edge: Annotated[str | None, typer.Option(help="The edge that trains.")] = None,
+    edge_label: Annotated[Texts, _many("--edge-label", "KEY=VALUE", "Or any edge with these labels.")] = [],  # noqa: B006
+    script: Annotated[Texts, _many("--script", "FILE", "A script; several run in this order.")] = [],  # noqa: B006
+    requirements: Annotated[str | None, typer.Option(metavar="FILE", help="What to install.")] = None,
+    query: Annotated[Texts, _many("--query", "SQL", "Rows for the scripts.")] = [],  # noqa: B006
+    new_rows_of: Annotated[Texts, _many("--new-rows-of", "COLLECTION", "Its rows since the last training.")] = [],  # noqa: B006
+    metric: Annotated[Texts, _many("--metric", "NAME[:lower]", "A number that the scripts write.")] = [],  # noqa: B006
+    param: Annotated[Texts, _many("--param", "KEY=VALUE", "For TIDEMILL_PARAMS.")] = [],  # noqa: B006
+    every: Annotated[str | None, typer.Option(metavar="DURATION", help="Its period, such as 10m.")] = None,
+    cron: Annotated[str | None, typer.Option(help="Or five fields, such as '0 3 * * *'.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of --cron, such as Europe/Paris.")] = None,
+    image: Annotated[str | None, typer.Option(help="The container image; default: the edge's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a job, from options or from a file; what has no option here can be set with `job edit`."""
+    if file is not None:
+        document, folder = _from_file(file), file.parent
+    elif name is None:
+        raise BadInput("name the job, or a --file that describes it")
+    else:
+        folder = Path()
+        queries: list[dict[str, object]] = [{"query": text} for text in query]
+        queries += [{"query": f"SELECT * FROM {one}", "new_data_only": True, "collection": one} for one in new_rows_of]  # noqa: S608
+        document = without_nothing(
+            {
+                "name": name,
+                "model": model or name,
+                "edge": edge,
+                "edge_labels": pairs_of(edge_label, "--edge-label"),
+                "scripts": script,
+                "requirements": requirements,
+                "queries": queries,
+                "metrics": [_metric(text) for text in metric],
+                "params": pairs_of(param, "--param"),
+                "schedule": without_nothing({"every": every, "cron": cron, "timezone": timezone}),
+                "image": image,
+            }
+        )
+    with connect(context) as client:
+        view = client.put_job(_uploaded(client, checked(document), folder))
+    print_one(view, FIELDS, as_json=as_json)
+
+
+@app.command("edit")
+def edit_job(
+    context: typer.Context,
+    name: Name,
+    change: Annotated[Texts, _many("--set", "KEY=VALUE", "Such as schedule.every=10m; values are JSON or text.")] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Change a job: with --set, or in $EDITOR. Neither fires it. Files are named by their path, as in a fleet file."""
+    with connect(context) as client:
+        view, tag = client.tagged_job(name)
+        before = view.spec.model_dump(mode="json", exclude_defaults=True)
+        document = set_keys(before, change) if change else _in_editor(before)
+        if document == before:
+            say("nothing was changed")
+        else:
+            spec = checked(document)
+            if spec.name != name:
+                raise BadInput(f"`tidemill job rename {name} {spec.name}` gives it another name")
+            view = client.put_job(_uploaded(client, spec, Path()), tag=tag)
+    print_one(view, FIELDS, as_json=as_json)
+
+
+@app.command("rename")
+def rename_job(context: typer.Context, name: Name, to: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
+    """Give a job another name; it trains on from where it was."""
+    with connect(context) as client:
+        print_one(client.rename_job(name, to), FIELDS, as_json=as_json)
+
+
+@app.command("delete")
+def delete_job(
+    context: typer.Context,
+    name: Name,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End its live runs first.")] = False,
+) -> None:
+    """Delete a job. The model versions that it made stay, with all their files."""
+    with connect(context) as client:
+        client.delete_job(name, cancel=cancel)
+    say(f"job {name} is deleted")
+
+
+@app.command("pause")
+def pause_job(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Let a job's schedule rest; it can still be run by hand."""
+    with connect(context) as client:
+        print_one(client.pause_job(name), FIELDS, as_json=as_json)
+
+
+@app.command("resume")
+def resume_job(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Let a paused job's schedule go on."""
+    with connect(context) as client:
+        print_one(client.resume_job(name), FIELDS, as_json=as_json)
+
+
+def _metric(text: str) -> dict[str, str]:
+    name, _, better = text.partition(":")
+    return {"name": name, "better": better or "higher"}
+
+
+def _from_file(file: Path) -> object:
+    """The one job of a file, with or without its kind."""
+    from tidemill.yaml_places import read_documents  # noqa: PLC0415 - see the package's first line
+
+    documents = [placed.data for placed in read_documents(file)]
+    if len(documents) != 1:
+        raise BadInput(f"{file} holds {len(documents)} documents; `tidemill apply -f {file}` takes several")
+    return {key: value for key, value in checked_mapping(documents[0]).items() if key != "kind"}
+
+
+def _uploaded(client: "Client", spec: "JobSpec", folder: Path) -> "JobSpec":
+    from tidemill.fleet_files import with_blobs, with_folders  # noqa: PLC0415 - see the package's first line
+
+    try:
+        return with_blobs(with_folders(spec, folder), folder, client.upload)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {error.filename}") from error
+
+
+def _in_editor(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as the person's editor left it. Raises BadInput when that is no YAML, or the editor failed."""
+    import yaml  # noqa: PLC0415 - see the package's first line
+
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
+        file = Path(folder, "job.yaml")
+        file.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        try:
+            subprocess.run([*shlex.split(editor), str(file)], check=True)
+            changed = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise BadInput(f"the editor failed, and nothing was changed: {error}; set EDITOR, or use --set") from error
+        except yaml.YAMLError as error:
+            raise BadInput(f"what was written is not YAML, and nothing was changed: {error}") from error
+    return checked_mapping(changed)
