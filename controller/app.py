@@ -23,6 +23,7 @@ from controller.http.services import Services
 from controller.inbox import Inbox
 from controller.manifests import Manifests
 from controller.registry import Registry
+from controller.retention import Retention
 from controller.runs.dispatch import Dispatcher
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
@@ -115,6 +116,8 @@ class Controller:
         self._greeting = Greeting(link, self._manifests, session_id)
         self._supervisor = Supervisor(database, self._manifests, clock=utc_now)
         self._supervisor.changed.append(storage.records.follow)
+        self._retention = Retention(database, blobs, storage.records)
+        self._supervisor.changed.append(self._retention.note)
         self._ticks = Ticks(database, self._supervisor.wake, clock=utc_now)
         self._triggers = Triggers(database, collections, self._supervisor.wake, clock=utc_now)
         self._ticks.listeners.append(self._triggers.jobs_changed)
@@ -148,6 +151,7 @@ class Controller:
             ticks=self._ticks,
             ingestion=self._ingestion,
             records=storage.records,
+            retention=self._retention,
             fleet=FleetDesk(database, collections, blobs, registry, self._fleet_changed, clock=utc_now),
             enrolment=Enrolment(database, storage.key, broker, link, clock=utc_now),
             secrets=secrets,
@@ -167,6 +171,7 @@ class Controller:
             "supervisor": self._supervisor.serve(self._work),
             "ingestion": self._ingestion.serve(),
             "blobs": self._sender.serve(),
+            "retention": self._retention.serve(),
         }
 
     async def say_where(self, listener: socket.socket) -> None:

@@ -6,7 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlmodel import Session
 
-from controller.data.ingestion import Ingestion
+from controller.retention import Freed
 from controller.stores.collections import CollectionStore
 from controller.stores.edges import list_edges, report_of
 from controller.stores.runs import count_by_state
@@ -14,16 +14,20 @@ from schemas.runs import RunState
 
 
 class ControllerMetrics(Collector):
-    """Read from the databases at each scrape, so that nothing is counted twice over a restart."""
+    """Read from the databases at each scrape, so that nothing is counted twice over a restart.
 
-    def __init__(self, session: Session, collections: CollectionStore, ingestion: Ingestion) -> None:
-        self._session, self._collections, self._ingestion = session, collections, ingestion
+    What was freed is counted since the controller started: nothing is left of it to be read.
+    """
+
+    def __init__(self, session: Session, collections: CollectionStore, freed: Freed) -> None:
+        self._session, self._collections, self._freed = session, collections, freed
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, now."""
         yield self._runs()
         yield from self._edges()
         yield from self._rows()
+        yield from self._forgotten()
 
     def _runs(self) -> Metric:
         runs = GaugeMetricFamily("tidemill_runs", "Runs by state", labels=["state"])
@@ -55,3 +59,13 @@ class ControllerMetrics(Collector):
             rejects.add_metric([spec.name], view.rejects)
         yield rows
         yield rejects
+
+    def _forgotten(self) -> Iterator[Metric]:
+        for kind, count in (("runs", self._freed.runs), ("versions", self._freed.versions)):
+            yield CounterMetricFamily(
+                f"tidemill_forgotten_{kind}", f"Old {kind} forgotten since the start", value=count
+            )
+        yield CounterMetricFamily(
+            "tidemill_swept_blobs", "Unused blobs deleted since the start", value=self._freed.blobs
+        )
+        yield CounterMetricFamily("tidemill_swept_bytes", "Bytes that freed", value=self._freed.bytes)

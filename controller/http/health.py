@@ -37,7 +37,7 @@ async def metrics(parts: Parts) -> Response:
 
     def render(session: Session) -> bytes:
         registry = CollectorRegistry()
-        registry.register(ControllerMetrics(session, parts.collections, parts.ingestion))
+        registry.register(ControllerMetrics(session, parts.collections, parts.retention.freed))
         return generate_latest(registry)
 
     return Response(await parts.database.read(render), media_type=CONTENT_TYPE_LATEST)

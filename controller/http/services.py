@@ -11,6 +11,7 @@ from controller.data.ingestion import Ingestion
 from controller.enrolment import Enrolment
 from controller.fleets.desk import FleetDesk
 from controller.manifests import Manifests
+from controller.retention import Retention
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
 from controller.runs.ticks import Ticks
@@ -41,6 +42,7 @@ class Services:
     ticks: Ticks
     ingestion: Ingestion
     records: RunRecords
+    retention: Retention
     fleet: FleetDesk
     enrolment: Enrolment
     secrets: Secrets
