@@ -14,6 +14,8 @@ from controller.brokers.accounts import settled
 from controller.brokers.embedded import embedded_broker
 from controller.brokers.user_topics import user_topics
 from controller.data.ingestion import Ingestion
+from controller.data.query_check import QueryCheck
+from controller.data.selection import Selector
 from controller.enrolment import Enrolment
 from controller.fleets.desk import FleetDesk
 from controller.greeting import Greeting
@@ -36,6 +38,7 @@ from controller.settings import ControllerSettings
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database, open_database
 from controller.stores.serving import newest_specs
+from controller.stores.sources import Sources
 from controller.stores.tokens import first_token
 from schemas.topics import CONTROLLER_PRESENCE
 from schemas.views import BrokerView
@@ -61,6 +64,7 @@ class _Storage:
 
     database: Database
     collections: CollectionStore
+    sources: Sources
     blobs: BlobDirectory
     records: RunRecords
     key: SigningKey
@@ -127,13 +131,14 @@ class Controller:
         receiver = BlobReceiver(blob_link, blobs, me="controller")
         registry = Registry(database, blobs, self._manifests.mark_all, clock=utc_now)
         secrets = Secrets(database, storage.secrets_key, blobs, clock=utc_now)
-        writer = TaskWriter(
-            database,
+        selector = Selector(
             collections,
+            storage.sources,
             blobs,
             max_bytes=settings.selection_mb * 1024 * 1024,
             timeout_s=settings.query_timeout_s,
         )
+        writer = TaskWriter(database, selector, blobs)
         self._work = RunWork(
             self._supervisor, writer, registry, Dispatcher(database, secrets), receiver, storage.records.logs
         )
@@ -152,7 +157,14 @@ class Controller:
             ingestion=self._ingestion,
             records=storage.records,
             retention=self._retention,
-            fleet=FleetDesk(database, collections, blobs, registry, self._fleet_changed, clock=utc_now),
+            fleet=FleetDesk(
+                database,
+                collections,
+                QueryCheck(collections, storage.sources),
+                registry,
+                self._fleet_changed,
+                clock=utc_now,
+            ),
             enrolment=Enrolment(database, storage.key, broker, link, clock=utc_now),
             secrets=secrets,
         )
@@ -210,10 +222,12 @@ async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> 
     collections_url = settings.collections_url or f"sqlite:///{folder / 'collections.db'}"
     collections = await asyncio.to_thread(CollectionStore, collections_url)
     stack.callback(collections.close)
+    sources = Sources(settings.sources)
+    stack.callback(sources.close)
     blobs = BlobDirectory(folder / "blobs")
     key = SigningKey.load_or_create(folder / "signing_key.pem")
     secrets_key = StorageKey.load_or_create(folder / "secrets_key")
-    return _Storage(database, collections, blobs, RunRecords(folder), key, secrets_key)
+    return _Storage(database, collections, sources, blobs, RunRecords(folder), key, secrets_key)
 
 
 async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> BrokerAccess:

@@ -1,57 +1,90 @@
-"""Checks that a query is one SELECT over collections; the only home of sqlglot. Pure."""
+"""Checks that a query is one SELECT over collections, or over a database that only it reads from. Pure."""
 
 from collections.abc import Iterable, Mapping
 
-import sqlglot
-from sqlglot import Token, TokenType, exp
-from sqlglot.errors import ParseError, TokenError
+from sqlglot import exp
 
-from controller.data.query_functions import ALLOWED_FUNCTIONS, TABLE_FUNCTIONS
+from controller.data.query_functions import POSTGRES_AGGREGATES
+from controller.data.query_rules import refuse_other_than_reading
 from controller.data.query_window import CheckedQuery
+from controller.data.sql_text import SqlText
+from schemas.collections import ColumnType
 from schemas.errors import BadInput
 from schemas.queries import Query
 
-_PARAMETERS = {TokenType.PLACEHOLDER, TokenType.PARAMETER, TokenType.COLON}
+_TOO_DEEP = "the query is nested too deep to be checked"
+_SYSTEM_SCHEMAS = {"pg_catalog", "information_schema", "pg_toast", "mysql", "performance_schema", "sys", "temp"}
+_SYSTEM_TABLES = ("pg_", "sqlite_", "pragma_", "dbstat")
+_CAST_TO = {
+    "TEXT": ColumnType.TEXT,
+    "VARCHAR": ColumnType.TEXT,
+    "SMALLINT": ColumnType.INTEGER,
+    "INT": ColumnType.INTEGER,
+    "BIGINT": ColumnType.INTEGER,
+    "FLOAT": ColumnType.REAL,
+    "DOUBLE": ColumnType.REAL,
+    "BOOLEAN": ColumnType.BOOLEAN,
+}
 
 
-def check_query(sql: str, collections: Iterable[str]) -> CheckedQuery:
+def check_query(sql: str, collections: Iterable[str], dialect: str = "sqlite") -> CheckedQuery:
     """Check a query against the collections that there are.
+
+    Args:
+        sql: As its author wrote it.
+        collections: Their names, as declared.
+        dialect: The one of the store that holds them: ``sqlite`` or ``postgres``.
 
     Raises:
         BadInput: it is not one single SELECT over them; the message says what is wrong and where.
     """
-    known = {name.lower(): name for name in collections}
+    known = {_as_sql_sees(name, dialect): name for name in collections}
     try:
-        tokens, tree = _parse(sql)
-        _refuse_other_than_reading(tree, tokens)
-        own = frozenset(cte.alias.lower() for cte in tree.find_all(exp.CTE))
-        read = _collections_read(tree, tokens, known, own)
-        ordered_by = _natural_order(tree, known)
+        text = SqlText(sql, dialect)
+        refuse_other_than_reading(text, dialect)
+        own = frozenset(cte.alias.lower() for cte in text.tree.find_all(exp.CTE))
+        read = _collections_read(text, known, own, dialect)
+        ordered_by = _natural_order(text.tree, known)
+        origins = _origins(text.tree)
     except RecursionError:
-        raise BadInput("the query is nested too deep to be checked") from None
-    except TokenError as error:
-        raise BadInput(f"the query cannot be read ({error}); is a quote or a comment left open?") from None
-    except ParseError as error:
-        raise BadInput(_parse_message(error)) from None
-    has_with, recursive = _leading_with(tokens)
+        raise BadInput(_TOO_DEEP) from None
     return CheckedQuery(
         collections=read,
         own=own,
-        limited=tree.args.get("limit") is not None,
-        has_with=has_with,
-        recursive=recursive,
-        body=_text(tokens[has_with + recursive :], sql, ordered_by),
+        limited=any(text.tree.args.get(part) is not None for part in ("limit", "offset")),
+        has_with=text.has_with,
+        recursive=text.recursive,
+        body=text.body(ordered_by),
+        origins=origins,
     )
 
 
-def check_job_query(query: Query, collections: Iterable[str]) -> CheckedQuery:
+def check_source_query(sql: str, dialect: str) -> str:
+    """Check a query over another database, and give its text as it may run there: without comments.
+
+    Raises:
+        BadInput: it is not one single SELECT, or reads the database's own tables.
+    """
+    try:
+        text = SqlText(sql, dialect)
+        refuse_other_than_reading(text, dialect)
+        for table in text.tree.find_all(exp.Table):
+            name, schema = table.name.lower(), table.db.lower()
+            if schema in _SYSTEM_SCHEMAS or schema.startswith("pg_") or name.startswith(_SYSTEM_TABLES):
+                raise BadInput(f"queries cannot read the database's own {table.name}{text.place_of(table.name)}")
+    except RecursionError:
+        raise BadInput(_TOO_DEEP) from None
+    return text.text
+
+
+def check_job_query(query: Query, collections: Iterable[str], dialect: str = "sqlite") -> CheckedQuery:
     """Check a job's query, and that its new rows can be told from those seen before.
 
     Raises:
         BadInput: see ``check_query``; or the query does not read the collection whose new rows are meant, or has a
             LIMIT that would leave new rows behind which no later run sees.
     """
-    checked = check_query(query.query, collections)
+    checked = check_query(query.query, collections, dialect)
     if not query.new_data_only:
         return checked
     for name in query.new_in:
@@ -61,69 +94,39 @@ def check_job_query(query: Query, collections: Iterable[str]) -> CheckedQuery:
             )
     if checked.limited:
         raise BadInput(
-            "with new_data_only, a LIMIT would leave new rows behind that no later run sees; "
-            "remove it, or put it into a subquery if that is what you want"
+            "with new_data_only, a LIMIT or OFFSET would leave new rows behind that no later run sees; remove it "
+            "(the job's max_rows leaves what is too much for the next run), or put it into a subquery if you want that"
         )
     return checked
 
 
-def _parse(sql: str) -> tuple[list[Token], exp.Query]:
-    if "\x00" in sql:
-        raise BadInput("the query holds a NUL character")
-    tokens = sqlglot.tokenize(sql, read="sqlite")
-    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
-        tokens.pop()
-    if not tokens:
-        raise BadInput("the query is empty")
-    if tokens[0].token_type not in {TokenType.SELECT, TokenType.WITH}:
-        raise BadInput(f"a query is one SELECT (or WITH … SELECT); this begins with {tokens[0].text!r}")
-    for token in tokens:
-        if token.token_type is TokenType.SEMICOLON:
-            raise BadInput(f"a query is one statement; a second one begins after the ; {_place(token)}")
-        if token.token_type in _PARAMETERS or (token.token_type is TokenType.VAR and token.text.startswith("$")):
-            raise BadInput(f"{token.text!r} {_place(token)} stands for a parameter, and queries are given none")
-    tree = sqlglot.parse_one(_text(tokens, sql), read="sqlite")
-    if not isinstance(tree, exp.Select | exp.SetOperation):
-        raise BadInput(f"a query is one SELECT; this is {type(tree).__name__.upper()}")
-    return tokens, tree
+def _as_sql_sees(name: str, dialect: str) -> str:
+    """SQLite does not tell upper from lower case; PostgreSQL does, in names in quotes."""
+    return name if dialect == "postgres" else name.lower()
 
 
-def _refuse_other_than_reading(tree: exp.Query, tokens: list[Token]) -> None:
-    for node in tree.find_all(
-        exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Into, exp.Command
-    ):
-        raise BadInput(f"queries only read, and {type(node).__name__.upper()} does not")
-    for node in tree.find_all(exp.In):
-        field = node.args.get("field")
-        if field is not None:
-            raise BadInput(f"IN is followed by a list or a SELECT in brackets, not by {field.name}")
-    for call in tree.find_all(exp.Func):
-        is_table = isinstance(call.parent, exp.Table)
-        if isinstance(call, exp.Anonymous) or is_table:  # the other ones it knows only compute
-            name = call.name if isinstance(call, exp.Anonymous) else call.sql_name()
-            if name.lower() not in (TABLE_FUNCTIONS if is_table else ALLOWED_FUNCTIONS):
-                raise BadInput(f"queries cannot call {name.lower()}(){_find(tokens, name)}")
-
-
-def _collections_read(
-    tree: exp.Query, tokens: list[Token], known: Mapping[str, str], own: frozenset[str]
-) -> tuple[str, ...]:
-    for name in sorted(own & known.keys()):
-        raise BadInput(f"WITH {name} hides the collection of that name{_find(tokens, name)}; call it something else")
+def _collections_read(text: SqlText, known: Mapping[str, str], own: frozenset[str], dialect: str) -> tuple[str, ...]:
+    for name in sorted(own & {name.lower() for name in known.values()}):
+        raise BadInput(f"WITH {name} hides the collection of that name{text.place_of(name)}; call it something else")
     read: dict[str, None] = {}
-    for table in tree.find_all(exp.Table):
-        name = table.name.lower()
+    for table in text.tree.find_all(exp.Table):
         if table.db or table.catalog:
             raise BadInput(f"name a collection without a schema: {table.name}, not {table.db}.{table.name}")
-        if isinstance(table.this, exp.Func) or name in own:
+        if isinstance(table.this, exp.Func) or table.name.lower() in own:
             continue
+        name = table.name if dialect == "postgres" and table.this.args.get("quoted") else table.name.lower()
         if name not in known:
-            there_are = ", ".join(sorted(known.values())) or "none"
-            raise BadInput(f"there is no collection {table.name}{_find(tokens, table.name)}; there are: {there_are}")
+            raise BadInput(_unknown(table.name, text, known.values()))
         read[known[name]] = None
     if not read:
         raise BadInput("the query reads no collection")
     return tuple(read)
+
+
+def _unknown(name: str, text: SqlText, known: Iterable[str]) -> str:
+    there_are = ", ".join(sorted(known)) or "none"
+    quoting = next((f'; write "{other}", in quotes' for other in known if other.lower() == name.lower()), "")
+    return f"there is no collection {name}{text.place_of(name)}; there are: {there_are}{quoting}"
 
 
 def _natural_order(tree: exp.Query, known: Mapping[str, str]) -> str:
@@ -132,59 +135,36 @@ def _natural_order(tree: exp.Query, known: Mapping[str, str]) -> str:
         tree.args.get(part) for part in ("order", "group", "having", "distinct", "joins", "laterals", "windows")
     ):
         return ""
-    source = tree.args.get("from_") or tree.args.get("from")  # the key has changed between versions of sqlglot
+    source = tree.args.get("from_")
     table = source.this if isinstance(source, exp.From) else None
-    if not isinstance(table, exp.Table) or table.name.lower() not in known or table.args.get("joins"):
+    if not isinstance(table, exp.Table) or table.args.get("joins") or isinstance(table.this, exp.Func):
         return ""
-    if any(projection.find(exp.AggFunc) for projection in tree.expressions):
+    if table.name not in known and table.name.lower() not in known:
         return ""
-    name = table.alias_or_name.replace('"', '""')
-    return f'ORDER BY "{name}"."position"'
+    if any(_aggregates(projection) for projection in tree.expressions):
+        return ""
+    alias = table.args.get("alias")
+    shown = alias.this if isinstance(alias, exp.TableAlias) and alias.this else table.this
+    name = shown.name if shown.args.get("quoted") else shown.name.lower()
+    return 'ORDER BY "{}"."position"'.format(name.replace('"', '""'))
 
 
-def _leading_with(tokens: list[Token]) -> tuple[bool, bool]:
-    has_with = tokens[0].token_type is TokenType.WITH
-    return has_with, has_with and tokens[1].token_type is TokenType.RECURSIVE
+def _aggregates(projection: exp.Expression) -> bool:
+    calls = projection.find_all(exp.AggFunc, exp.Anonymous)
+    return any(isinstance(call, exp.AggFunc) or call.name.lower() in POSTGRES_AGGREGATES for call in calls)
 
 
-def _text(tokens: list[Token], sql: str, ordered_by: str = "") -> str:
-    """The tokens as they were written and where they stood, without comments: on those, SQL dialects disagree."""
-    pieces, end = [], 0
-    limit = _last_limit(tokens) if ordered_by else None
-    for index, token in enumerate(tokens):
-        pieces.append("".join("\n" if character == "\n" else " " for character in sql[end : token.start]))
-        if index == limit:
-            pieces.append(f"{ordered_by} ")
-        pieces.append(sql[token.start : token.end + 1])
-        end = token.end + 1
-    if ordered_by and limit is None:
-        pieces.append(f" {ordered_by}")
-    return "".join(pieces)
-
-
-def _last_limit(tokens: list[Token]) -> int | None:
-    """Where the LIMIT of the outermost SELECT stands."""
-    depth, found = 0, None
-    for index, token in enumerate(tokens):
-        depth += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
-        if depth == 0 and token.token_type is TokenType.LIMIT:
-            found = index
+def _origins(tree: exp.Query) -> dict[str, str | ColumnType | None]:
+    """What the outermost SELECT's columns are; of a union, the first SELECT names them."""
+    found: dict[str, str | ColumnType | None] = {}
+    for projection in tree.selects:
+        value = projection.unalias()
+        origin: str | ColumnType | None = None
+        if isinstance(value, exp.Column | exp.Star):
+            if value.find(exp.Star) is not None:
+                continue
+            origin = value.name
+        elif isinstance(value, exp.Cast):
+            origin = _CAST_TO.get(str(getattr(value.to.this, "name", "")))
+        found[projection.alias_or_name.lower()] = origin
     return found
-
-
-def _place(token: Token) -> str:
-    return f"(line {token.line}, column {token.col - (token.end - token.start)})"
-
-
-def _find(tokens: list[Token], name: str) -> str:
-    """Where a name stands, for a message."""
-    return next((f" {_place(token)}" for token in tokens if token.text.lower() == name.lower()), "")
-
-
-def _parse_message(error: ParseError) -> str:
-    if not error.errors:
-        return f"the query cannot be read: {error}"
-    first = error.errors[0]
-    near = str(first["highlight"])
-    column = int(first["col"]) - len(near) + 1
-    return f"line {first['line']}, column {column}, near {near!r}: {first['description']}"

@@ -1,74 +1,186 @@
 """Selects the rows of a run: every query on one state of the collections, each result a blob."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 
-import orjson
-
-from controller.data.query import check_job_query
+from controller.data.query import check_job_query, check_query, check_source_query
+from controller.data.query_window import CheckedQuery, Seen, shadow
+from controller.data.reservation import Reservation
+from controller.data.result_columns import ResultColumn, result_columns
+from controller.data.row_formats import Rows, encoder
 from controller.stores.collection_reader import Reader, Result
 from controller.stores.collections import CollectionStore
-from controller.stores.sqlite_reader import open_empty
-from schemas.collections import CollectionSpec
+from controller.stores.sources import Sources
 from schemas.errors import BadInput, TooLarge
 from schemas.models import DataSelection, Window
-from schemas.queries import Query
+from schemas.names import BlobRef
+from schemas.queries import Format, Holdout, Query
 from transport.blob_store import BlobDirectory
-from transport.blob_writer import BlobWriter
 
-MAX_BYTES = 4 * 1024**3
-"""Of one query's rows."""
-
-TIMEOUT_S = 600.0
-"""For one query."""
-
-_PIECE_BYTES = 1024 * 1024
+_CHUNK_ROWS = 32  # fetched and written at once: each may have megabytes
 
 
-def select(
-    store: CollectionStore,
-    queries: Sequence[tuple[Query, Mapping[str, int]]],
-    blobs: BlobDirectory,
-    *,
-    max_bytes: int = MAX_BYTES,
-    timeout_s: float = TIMEOUT_S,
-) -> list[DataSelection]:
-    """Run each query, given with the positions after which rows are new to it, and keep its rows as a JSON array.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The rows that a run asks for."""
 
-    Blocks on the disk: call it through ``asyncio.to_thread``. All queries see the same rows, however many come
-    meanwhile: those up to the positions that the selections name. No rows is no error.
+    queries: tuple[Query, ...]
+    after: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    """By a query's 1-based index and collection: the position behind which rows are new."""
+    full: bool = False  # all rows, also for queries that ask for new ones only
+    max_rows: int | None = None  # of each query
+    holdout: Holdout | None = None
 
-    Raises:
-        BadInput: a query cannot run, fails or takes too long; the message says which.
-        TooLarge: its rows are more than ``max_bytes``.
-        Unreachable: the store cannot be read now.
-    """
-    selections = []
-    with store.reader(timeout_s=timeout_s) as reader:
-        names = [spec.name for spec in store.specs()]
-        for index, (query, after) in enumerate(queries, start=1):
-            with _naming(f"query {index}"), blobs.writer() as writer:
-                windows, rows = _run(reader, query, after, names, writer, max_bytes)
-                selections.append(
-                    DataSelection(
-                        query=query.query, windows=windows, new_in=query.new_in, rows=rows, blob=writer.commit()
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The rows that it gets."""
+
+    data: tuple[DataSelection, ...]
+    holdout: DataSelection | None = None
+    waiting: str = ""  # what keeps newer rows from being counted yet, for a person
+
+
+class Selector:
+    """Selects rows from the store of collections and from other databases. Blocks: call it in a thread."""
+
+    def __init__(
+        self, store: CollectionStore, sources: Sources, blobs: BlobDirectory, *, max_bytes: int, timeout_s: float
+    ) -> None:
+        self._store, self._sources, self._blobs = store, sources, blobs
+        self._max_bytes, self._timeout_s = max_bytes, timeout_s  # of one query
+
+    def select(self, asked: Asked) -> Frozen:
+        """Run each query and keep its rows, and those that are held out.
+
+        All queries see the same rows of the collections, however many come meanwhile: those up to the positions
+        that the selections name. No rows is no error.
+
+        Raises:
+            BadInput: a query cannot run, fails, takes too long or gives too many rows; the message says which.
+            TooLarge: its rows are more than the bytes that one query may give.
+            Unreachable: the store or a source cannot be read now.
+        """
+        if not asked.queries and asked.holdout is None:
+            return Frozen(())
+        with self._store.reader(timeout_s=self._timeout_s) as reader:
+            state = _State(self._store, reader, asked.holdout)
+            data = []
+            for index, query in enumerate(asked.queries, start=1):
+                with _naming(f"query {index}"):
+                    if query.source is not None:
+                        data.append(self._from_source(query, asked.max_rows))
+                    else:
+                        data.append(self._from_collections(state, query, asked, asked.after.get(index, {})))
+            with _naming("the holdout's query"):
+                held = self._held_out(state, asked.holdout) if asked.holdout is not None else None
+            waiting = "; ".join(reason for name in sorted(state.upto) if (reason := reader.waits_for(name)))
+        return Frozen(tuple(data), held, waiting)
+
+    def _from_collections(self, state: "_State", query: Query, asked: Asked, after: Mapping[str, int]) -> DataSelection:
+        checked = check_job_query(query, state.specs, self._store.dialect)
+        seen = {name: state.seen(name) for name in checked.collections}
+        for name in query.new_in:
+            seen[name] = state.seen(name, after=0 if asked.full else after.get(name, 0))
+            if asked.max_rows is not None and not asked.full:
+                seen[name] = state.oldest(name, seen[name], asked.max_rows)
+        with state.run(checked, seen) as (columns, result):
+            rows, blob = self._keep(columns, result, query.format, asked.max_rows)
+        windows = {name: rows_seen.window for name, rows_seen in seen.items()}
+        return DataSelection(
+            query=query.query, format=query.format, windows=windows, new_in=query.new_in, rows=rows, blob=blob
+        )
+
+    def _held_out(self, state: "_State", holdout: Holdout) -> DataSelection:
+        checked = check_query(holdout.query, state.specs, self._store.dialect)
+        seen = {name: state.seen(name, reserved=True) for name in checked.collections}
+        with state.run(checked, seen) as (columns, result):
+            rows, blob = self._keep(columns, result, holdout.format, None)
+        windows = {name: rows_seen.window for name, rows_seen in seen.items()}
+        return DataSelection(query=holdout.query, format=holdout.format, windows=windows, rows=rows, blob=blob)
+
+    def _from_source(self, query: Query, max_rows: int | None) -> DataSelection:
+        name = query.source or ""
+        sql = check_source_query(query.query, self._sources.dialect(name))
+        with self._sources.reader(name, timeout_s=self._timeout_s) as reader, reader.run(sql) as result:
+            rows, blob = self._keep(result_columns(result.columns), result, query.format, max_rows)
+        return DataSelection(query=query.query, format=query.format, source=name, rows=rows, blob=blob)
+
+    def _keep(
+        self, columns: list[ResultColumn], result: Result, wanted: Format, max_rows: int | None
+    ) -> tuple[int, BlobRef]:
+        """Write the rows down, holding a few of them in memory; how many there are, and where."""
+        chunks = _Chunks(result, max_rows)
+        with self._blobs.writer() as writer:
+            for piece in encoder(wanted)(columns, chunks):
+                writer.write(piece)
+                if writer.size_bytes > self._max_bytes:
+                    raise TooLarge(
+                        f"more than {self._max_bytes} bytes after {chunks.count} rows; select fewer columns or rows"
                     )
-                )
-    return selections
+            return chunks.count, writer.commit()
 
 
-def check(query: Query, specs: Iterable[CollectionSpec]) -> None:
-    """Check a job's query against the collections as they are declared, down to the columns it names.
+class _State:
+    """One state of the collections, as a job sees it."""
 
-    Raises:
-        BadInput: it could not run; the message says why.
-    """
-    specs = tuple(specs)
-    checked = check_job_query(query, [spec.name for spec in specs])
-    sql = checked.within(dict.fromkeys(checked.collections, Window(upto=0)))
-    read = (spec for spec in specs if spec.name in checked.collections)
-    with open_empty(read, timeout_s=TIMEOUT_S) as reader:
-        reader.prepare(sql, checked.collections, checked.names)
+    def __init__(self, store: CollectionStore, reader: Reader, holdout: Holdout | None) -> None:
+        self._reader = reader
+        self.specs = {spec.name: spec for spec in store.specs()}
+        self.upto: dict[str, int] = {}  # of each collection that was looked at
+        self._reserved = reservation(holdout, self.specs, store.dialect)
+
+    def seen(self, name: str, *, after: int = 0, reserved: bool = False) -> Seen:
+        """The rows behind a position, with or without those that are reserved."""
+        if name not in self.upto:
+            self.upto[name] = self._reader.last_position(name)
+        window = Window(after=after, upto=max(after, self.upto[name]))
+        return Seen(window, self._reserved.condition(name, reserved=reserved) if self._reserved else "")
+
+    def oldest(self, name: str, seen: Seen, rows: int) -> Seen:
+        """The oldest of these rows, so many at most; the others are behind its window, for a later run."""
+        of_them = shadow(name, seen, schema=self._reader.schema, columns="position")
+        last = f"{of_them} ORDER BY position LIMIT 1 OFFSET {rows - 1:d}"
+        with self._reader.run(last, [name]) as result:
+            found = next(result.rows, None)
+        if found is None:
+            return seen
+        return Seen(Window(after=seen.window.after, upto=int(str(found[0]))), seen.condition)
+
+    @contextmanager
+    def run(self, checked: CheckedQuery, seen: Mapping[str, Seen]) -> Iterator[tuple[list[ResultColumn], Result]]:
+        """Run a query over these rows alone."""
+        sql = checked.within(seen, schema=self._reader.schema)
+        with self._reader.run(sql, checked.collections, checked.names) as result:
+            read = [self.specs[name] for name in checked.collections]
+            yield result_columns(result.columns, checked.origins, read), result
+
+
+class _Chunks:
+    """The rows of a result, a few at a time, and how many there were."""
+
+    def __init__(self, result: Result, max_rows: int | None) -> None:
+        self._rows, self._max_rows = result.rows, max_rows
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Rows]:
+        """Raises BadInput when there are more than there may be."""
+        while chunk := list(islice(self._rows, _CHUNK_ROWS)):
+            self.count += len(chunk)
+            if self._max_rows is not None and self.count > self._max_rows:
+                raise BadInput(f"it gives more rows than max_rows, which is {self._max_rows}")
+            yield chunk
+
+
+def reservation(holdout: Holdout | None, collections: Iterable[str], dialect: str) -> Reservation | None:
+    """Which rows a job holds out. Raises BadInput when its query cannot run."""
+    if holdout is None:
+        return None
+    with _naming("the holdout's query"):
+        checked = check_query(holdout.query, collections, dialect)
+    return Reservation(checked.collections, holdout.fraction, holdout.seed)
 
 
 @contextmanager
@@ -78,51 +190,3 @@ def _naming(what: str) -> Iterator[None]:
         yield
     except BadInput as error:
         raise type(error)(f"{what}: {error}") from error
-
-
-def _run(
-    reader: Reader, query: Query, after: Mapping[str, int], names: Sequence[str], writer: BlobWriter, max_bytes: int
-) -> tuple[dict[str, Window], int]:
-    checked = check_job_query(query, names)
-    windows = {name: Window(upto=reader.last_position(name)) for name in checked.collections}
-    for name in query.new_in:
-        seen = after.get(name, 0)
-        windows[name] = Window(after=seen, upto=max(seen, windows[name].upto))
-    with reader.run(checked.within(windows), checked.collections, checked.names) as result:
-        return windows, _write(result, writer, max_bytes)
-
-
-def _write(result: Result, writer: BlobWriter, max_bytes: int) -> int:
-    """Write the rows as a JSON array, a row a line, holding one piece in memory; returns how many there are."""
-    keys, count, piece = _keys(result.columns), 0, bytearray(b"[")
-    for count, row in enumerate(result.rows, start=1):
-        piece += b"\n" if count == 1 else b",\n"
-        piece += _encode(dict(zip(keys, row, strict=True)), count)
-        if len(piece) >= _PIECE_BYTES:
-            writer.write(bytes(piece))
-            piece.clear()
-        if writer.size_bytes + len(piece) > max_bytes:
-            raise TooLarge(f"more than {max_bytes} bytes after {count} rows; select fewer columns or rows")
-    writer.write(bytes(piece) + b"\n]\n")
-    return count
-
-
-def _encode(row: dict[str, object], number: int) -> bytes:
-    try:
-        return orjson.dumps(row)
-    except orjson.JSONEncodeError as error:
-        held = next((name for name, value in row.items() if isinstance(value, bytes)), None)
-        why = f"column {held} holds bytes; select hex({held})" if held else str(error)
-        raise BadInput(f"row {number} cannot be written as JSON: {why}") from error
-
-
-def _keys(columns: Sequence[str]) -> list[str]:
-    """A key for each column: the second ``position`` of a join becomes ``position_2``, so that none hides another."""
-    keys: dict[str, None] = {}
-    for name in columns:
-        key, number = name, 1
-        while key in keys or (number > 1 and key in columns):
-            number += 1
-            key = f"{name}_{number}"
-        keys[key] = None
-    return list(keys)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from controller.data.selection import check as check_query
+from controller.data.query_check import QueryCheck
 from controller.fleets.library_check import check_library
 from controller.schedule import check_schedule
 from controller.stores.collection_changes import added_columns, check_new, check_topics
@@ -59,8 +59,8 @@ class Known:
 class FleetCheck:
     """One check of one fleet. Blocks: it reads libraries and tries queries."""
 
-    def __init__(self, fleet: Fleet, known: Known, blobs: BlobDirectory) -> None:
-        self._documents, self._known, self._blobs = fleet.documents, known, blobs
+    def __init__(self, fleet: Fleet, known: Known, blobs: BlobDirectory, queries: QueryCheck) -> None:
+        self._documents, self._known, self._blobs, self._queries = fleet.documents, known, blobs, queries
         trained = {document.model for document in fleet.documents if isinstance(document, JobDocument)}
         self._models = known.models | self._named("Model") | trained
         self._libraries = known.libraries | self._named("Library")
@@ -120,7 +120,9 @@ class FleetCheck:
         if job.edge is not None:
             yield from self._check_edge("edge", job.edge)
         for index, query in enumerate(job.queries):
-            yield from _problem(f"queries[{index}].query", check_query, query, self._collections.values())
+            yield from _problem(f"queries[{index}].query", self._queries.query, query, self._collections.values())
+        if job.holdout is not None:
+            yield from _problem("holdout.query", self._queries.holdout, job.holdout, self._collections.values())
         if job.schedule is not None:
             yield from _problem("schedule", check_schedule, job.schedule)
         yield from self._check_triggers(job)
@@ -143,7 +145,7 @@ class FleetCheck:
                     yield f"{where}.collection", f"there is no collection {trigger.collection!r}"
             else:
                 query = Query(query=trigger.query)
-                yield from _problem(f"{where}.query", check_query, query, self._collections.values())
+                yield from _problem(f"{where}.query", self._queries.query, query, self._collections.values())
 
     def _check_library(self, library: LibraryDocument) -> Iterator[Fault]:
         faults = list(self._check_file("file", library.file))

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from controller.data.query_check import QueryCheck
 from controller.fleets.changes import FleetChanges
 from controller.fleets.check import BadFleet, FleetCheck, Known
 from controller.registry import Registry
@@ -20,7 +21,6 @@ from schemas.errors import BadInput
 from schemas.fleet import AppliedChange, CollectionDocument, Fleet, ModelDocument
 from schemas.models import Signature
 from schemas.views import Applied, FieldError
-from transport.blob_store import BlobDirectory
 
 
 class FleetDesk:
@@ -30,13 +30,13 @@ class FleetDesk:
         self,
         database: Database,
         collections: CollectionStore,
-        blobs: BlobDirectory,
+        queries: QueryCheck,
         registry: Registry,
         on_change: Callable[[], Awaitable[None]],
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        self._database, self._collections, self._blobs = database, collections, blobs
+        self._database, self._collections, self._queries = database, collections, queries
         self._registry, self._on_change, self._clock = registry, on_change, clock
         self._one_at_a_time = asyncio.Lock()
 
@@ -72,7 +72,7 @@ class FleetDesk:
                 pipelines=frozenset(row.name for row in list_pipelines(session)),
                 secrets=frozenset(row.name for row in list_secrets(session)),
             )
-        FleetCheck(fleet, known, self._blobs).run()
+        FleetCheck(fleet, known, self._registry.blobs, self._queries).run()
 
     async def _check_models(self, fleet: Fleet) -> dict[str, Signature]:
         """The signature of every model file. Raises BadFleet when one cannot be served."""

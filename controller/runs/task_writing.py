@@ -1,22 +1,23 @@
 """Freezes a run's data and writes down the task that its edge will do."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlmodel import Session
 
-from controller.data.selection import select
+from controller.data.selection import Asked, Frozen, Selector
+from controller.runs.replay import replayed
 from controller.runs.steps import Event, Refused, Run, Selected
-from controller.stores.collections import CollectionStore
+from controller.runs.too_little import too_little
 from controller.stores.database import Database
 from controller.stores.models import last_of_job, resolve
 from controller.stores.runs import live_runs, load_run, watermarks
-from schemas.errors import BadInput
+from schemas.errors import BadInput, NotFound
 from schemas.jobs import JobSpec
-from schemas.models import MODEL_FILE, DataSelection
+from schemas.models import MODEL_FILE
 from schemas.names import BlobRef, FileRef, FileTree
-from schemas.tasks import TaskData, TaskScript, TaskSpec
+from schemas.tasks import TaskData, TaskHoldout, TaskScript, TaskSpec
 from transport.blob_store import BlobDirectory
 
 
@@ -33,60 +34,47 @@ class _Before:
 
 
 class TaskWriter:
-    """From a job to the rows and the TaskSpec of one run."""
+    """From a job to the rows and the TaskSpec of one run. Every attempt of the run does that same task."""
 
-    def __init__(
-        self,
-        database: Database,
-        collections: CollectionStore,
-        blobs: BlobDirectory,
-        *,
-        max_bytes: int,
-        timeout_s: float,
-    ) -> None:
-        self._database, self._collections, self._blobs = database, collections, blobs
-        self._max_bytes, self._timeout_s = max_bytes, timeout_s  # of one query
+    def __init__(self, database: Database, selector: Selector, blobs: BlobDirectory) -> None:
+        self._database, self._selector, self._blobs = database, selector, blobs
 
     async def write(self, run: Run) -> Event:
         """Select the rows and write the task: what came of it, for the run machine.
 
         Raises:
-            BadInput: a query failed; the message says which and why.
+            BadInput: a query failed, or what a replay needs is no longer kept; the message says which and why.
         """
+        if run.replays is not None:
+            return await self._replay(run, run.replays)
         before = await self._database.read(lambda session: _read(session, run))
         if before.blocked_by:
             return Refused(f"run {before.blocked_by} of {run.job.name} is still under way")
-        data = await asyncio.to_thread(self._select, run.job, before.after)
-        refusal = too_little(run.job, data)
+        job = run.job
+        asked = Asked(job.queries, before.after, full=run.full, max_rows=job.max_rows, holdout=job.holdout)
+        frozen = await asyncio.to_thread(self._selector.select, asked)
+        refusal = too_little(job, frozen.data, full=run.full, waiting=frozen.waiting)
         if refusal:
             return Refused(refusal)
-        task = await asyncio.to_thread(self._blobs.put_bytes, _task(run, data, before).model_dump_json().encode())
-        return Selected(tuple(data), task, before.base_version, before.base_ref)
+        task = await asyncio.to_thread(self._keep, run, frozen, before)
+        return Selected(frozen.data, task, before.base_version, before.base_ref, frozen.holdout)
 
-    def _select(self, job: JobSpec, after: dict[int, dict[str, int]]) -> list[DataSelection]:
-        queries = [(query, after.get(index, {})) for index, query in enumerate(job.queries, start=1)]
-        if not queries:
-            return []
-        return select(self._collections, queries, self._blobs, max_bytes=self._max_bytes, timeout_s=self._timeout_s)
+    async def _replay(self, run: Run, original: UUID) -> Event:
+        try:
+            earlier = await self._database.read(lambda session: load_run(session, run_id=original))
+        except NotFound as error:
+            raise BadInput(f"run {original} cannot be done again: it is no longer kept") from error
+        return await asyncio.to_thread(replayed, earlier, run.id, self._blobs)
+
+    def _keep(self, run: Run, frozen: Frozen, before: _Before) -> BlobRef:
+        requirements = _requirements(run.job, self._blobs)
+        return self._blobs.put_bytes(_task(run, frozen, before, requirements).model_dump_json().encode())
 
 
-def too_little(job: JobSpec, data: Sequence[DataSelection]) -> str:
-    """Why these rows are too few to train on; empty if they are not.
-
-    With new-data-only queries their rows count, not those of the tables that they are joined with or given beside.
-    """
-    if not job.queries:
-        return ""
-    new = [selection for selection in data if selection.new_in]
-    rows = sum(selection.rows for selection in new or data)
-    if rows == 0 and new:
-        names = ", ".join(sorted({name for selection in new for name in selection.new_in}))
-        return f"there were no new entries in collection {names} since the last training"
-    if rows == 0:
-        return "the job's queries gave no rows"
-    if rows < job.min_rows:
-        return f"there were {rows} {'new ' if new else ''}rows, and the job asks for at least {job.min_rows}"
-    return ""
+def _requirements(job: JobSpec, blobs: BlobDirectory) -> BlobRef | None:
+    if isinstance(job.requirements, tuple):
+        return blobs.put_bytes("".join(f"{line}\n" for line in job.requirements).encode())
+    return uploaded(job.requirements) if job.requirements is not None else None
 
 
 def _read(session: Session, run: Run) -> _Before:
@@ -104,17 +92,18 @@ def _read(session: Session, run: Run) -> _Before:
     )
 
 
-def _task(run: Run, data: list[DataSelection], before: _Before) -> TaskSpec:
-    job = run.job
+def _task(run: Run, frozen: Frozen, before: _Before, requirements: BlobRef | None) -> TaskSpec:
+    job, held = run.job, frozen.holdout
     return TaskSpec(
         run_id=run.id,
         job=job.name,
         scripts=tuple(TaskScript(name=ref.name, blob=uploaded(ref)) for ref in job.scripts),
-        requirements=uploaded(job.requirements) if isinstance(job.requirements, FileRef) else None,
+        requirements=requirements,
         data=tuple(
-            TaskData(index=index, blob=selection.blob, rows=selection.rows)
-            for index, selection in enumerate(data, start=1)
+            TaskData(index=index, blob=selection.blob, rows=selection.rows, format=selection.format)
+            for index, selection in enumerate(frozen.data, start=1)
         ),
+        holdout=held and TaskHoldout(blob=held.blob, rows=held.rows, format=held.format),
         additional=before.additional,
         base_model=before.base_model,
         metrics=tuple(metric.name for metric in job.metrics if metric.required),

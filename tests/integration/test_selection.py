@@ -9,8 +9,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from controller.data.selection import check, select
+from controller.data.query_check import QueryCheck
+from controller.data.selection import Asked, Frozen, Selector
 from controller.stores.collections import CollectionStore
+from controller.stores.sources import Sources
 from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import BadInput, TooLarge
 from schemas.models import DataSelection
@@ -53,9 +55,36 @@ def rows_of(selection: DataSelection, blobs: BlobDirectory) -> list[dict[str, ob
     return rows
 
 
+NO_SOURCES = Sources({})
+
+
+def select(
+    store: CollectionStore,
+    asked: Asked | Query,
+    blobs: BlobDirectory,
+    *,
+    sources: Sources = NO_SOURCES,
+    max_bytes: int = 10**9,
+    timeout_s: float = 60,
+) -> Frozen:
+    """What a run that asks for this gets."""
+    asked = Asked((asked,)) if isinstance(asked, Query) else asked
+    return Selector(store, sources, blobs, max_bytes=max_bytes, timeout_s=timeout_s).select(asked)
+
+
+def new(query: Query, **after: int) -> Asked:
+    """A query whose rows behind these positions are new."""
+    return Asked((query,), {1: after})
+
+
+def check(store: CollectionStore, query: Query) -> None:
+    """Check a query as it is when its job is declared."""
+    QueryCheck(store, NO_SOURCES).query(query, [PRESS, LINES])
+
+
 def ask(store: CollectionStore, blobs: BlobDirectory, sql: str) -> list[dict[str, object]]:
     """The rows of one query over everything."""
-    (selection,) = select(store, [(Query(query=sql), {})], blobs)
+    (selection,) = select(store, Query(query=sql), blobs).data
     return rows_of(selection, blobs)
 
 
@@ -117,13 +146,13 @@ def test_new_rows_are_new_whatever_the_query_looks_like(store: CollectionStore, 
     store.insert("lines", [{"line": "a"}])
     store.insert("press", [{"line": "a", "strokes": number} for number in range(10)])
     query = Query(query=sql, new_data_only=True, collection="press")
-    (first,) = select(store, [(query, {})], blobs)
+    (first,) = select(store, query, blobs).data
     assert sorted(int(str(row["p"])) for row in rows_of(first, blobs)) == list(range(1, 11))
     store.insert("press", [{"line": "a", "strokes": number} for number in range(5)])
-    (second,) = select(store, [(query, {"press": first.windows["press"].upto})], blobs)
+    (second,) = select(store, new(query, press=first.windows["press"].upto), blobs).data
     assert (second.windows["press"].after, second.windows["press"].upto) == (10, 15)
     assert sorted(int(str(row["p"])) for row in rows_of(second, blobs)) == list(range(11, 16))
-    (nothing,) = select(store, [(query, {"press": second.windows["press"].upto})], blobs)
+    (nothing,) = select(store, new(query, press=second.windows["press"].upto), blobs).data
     assert (nothing.rows, nothing.windows["press"].after, nothing.windows["press"].upto) == (0, 15, 15)
 
 
@@ -146,7 +175,7 @@ def test_each_row_is_selected_exactly_once_while_rows_keep_coming(store: Collect
     try:
         for _ in range(5):
             assert all(wrote.acquire(timeout=30) for _ in range(5))
-            (selection,) = select(store, [(query, {"press": after})], blobs)
+            (selection,) = select(store, new(query, press=after), blobs).data
             rows = rows_of(selection, blobs)
             assert [row["position"] for row in rows] == list(range(after + 1, selection.windows["press"].upto + 1))
             assert rows
@@ -155,7 +184,7 @@ def test_each_row_is_selected_exactly_once_while_rows_keep_coming(store: Collect
     finally:
         stop.set()
         writer.join(60)
-    (last,) = select(store, [(query, {"press": after})], blobs)
+    (last,) = select(store, new(query, press=after), blobs).data
     seen += [row["strokes"] for row in rows_of(last, blobs)]
     assert seen == list(range(store.view("press").rows))
 
@@ -173,7 +202,7 @@ def test_all_queries_of_a_run_see_the_same_rows(store: CollectionStore, blobs: B
     writer.start()
     query = Query(query="SELECT strokes FROM press", new_data_only=True, collection="press")
     try:
-        selections = select(store, [(query, {})] * 20, blobs)
+        selections = select(store, Asked((query,) * 20), blobs).data
     finally:
         stop.set()
         writer.join(60)
@@ -193,7 +222,7 @@ def test_a_bomb_is_stopped(store: CollectionStore, blobs: BlobDirectory, sql: st
     store.insert("press", [{"line": "abc" * 10}] * 300)
     began = time.monotonic()
     with pytest.raises(BadInput, match=r"query 1: the query took more than 0.5 s and was stopped"):
-        select(store, [(Query(query=sql), {})], blobs, timeout_s=0.5)
+        select(store, Query(query=sql), blobs, timeout_s=0.5)
     assert time.monotonic() - began < 10
     assert list(blobs.digests()) == []
     assert len(ask(store, blobs, "SELECT line FROM press")) == 300
@@ -204,10 +233,10 @@ def test_a_bomb_is_stopped(store: CollectionStore, blobs: BlobDirectory, sql: st
     [
         ("SELECT colour FROM press", "no such column: colour"),
         ("SELECT * FROM press WHERE nosuch(1)", r"cannot call nosuch\(\)"),
-        ("SELECT median(force) FROM press", r"calls median\(\), which queries cannot|no such function: median"),
+        ("SELECT median(force) FROM press", r"cannot call median\(\)"),
         ("SELECT replace(replace(hex(line), '6', hex(line)), '6', hex(line)) FROM press", "too big"),
-        ("SELECT unhex('00') AS b FROM press", "no such function|column b holds bytes; select hex"),
-        ("SELECT x'00' AS b FROM press", r"row 1 .*column b holds bytes; select hex\(b\)"),
+        ("SELECT unhex('00') AS b FROM press", r"row 1: column b holds bytes; select hex\(b\)|no such function"),
+        ("SELECT x'00' AS b FROM press", r"row 1: column b holds bytes; select hex\(b\)"),
         ("SELECT CAST(x'ff' AS TEXT) AS b FROM press", "UTF-8"),
         ("SELECT line FROM press INDEXED BY nothing", "there is no collection nothing"),
         ("SELECT line FROM press, (SELECT * FROM press) q", "ambiguous column"),
@@ -219,14 +248,14 @@ def test_a_query_that_fails_says_why(store: CollectionStore, blobs: BlobDirector
     """A failing query is told apart from one without rows: by an error that names the query and the reason."""
     store.insert("press", [{"line": "a" * 20_000}])
     with pytest.raises(BadInput, match=f"^query 2: .*({reason})"):
-        select(store, [(Query(query="SELECT line FROM press"), {}), (Query(query=sql), {})], blobs)
+        select(store, Asked((Query(query="SELECT line FROM press"), Query(query=sql))), blobs)
 
 
 def test_too_many_bytes_are_refused(store: CollectionStore, blobs: BlobDirectory) -> None:
     """Rows beyond the cap stop the selection, and nothing of them stays."""
     store.insert("press", [{"line": "x" * 1000}] * 3000)
     with pytest.raises(TooLarge, match=r"query 1: more than 2000000 bytes after [0-9]+ rows"):
-        select(store, [(Query(query="SELECT * FROM press"), {})], blobs, max_bytes=2_000_000)
+        select(store, Query(query="SELECT * FROM press"), blobs, max_bytes=2_000_000)
     assert list(blobs.digests()) == []
 
 
@@ -239,11 +268,11 @@ def test_too_many_bytes_are_refused(store: CollectionStore, blobs: BlobDirectory
         ("SELECT nosuch(line) FROM press", r"cannot call nosuch\(\)"),
     ],
 )
-def test_a_mistake_is_told_when_a_job_is_declared(sql: str, reason: str) -> None:
+def test_a_mistake_is_told_when_a_job_is_declared(store: CollectionStore, sql: str, reason: str) -> None:
     """A query is tried on its collections' declarations alone, down to the name of a column, before there are rows."""
-    check(Query(query="SELECT hall, ok FROM lines JOIN press USING (line)"), [PRESS, LINES])
+    check(store, Query(query="SELECT hall, ok FROM lines JOIN press USING (line)"))
     with pytest.raises(BadInput, match=reason):
-        check(Query(query=sql), [PRESS, LINES])
+        check(store, Query(query=sql))
 
 
 @pytest.mark.parametrize(

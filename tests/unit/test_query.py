@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.data.query import check_job_query, check_query
+from controller.data.query_window import Seen
 from schemas.errors import BadInput
 from schemas.models import Window
 from schemas.queries import Query
 
 COLLECTIONS = ("iris", "press", "order")
-WINDOWS = {name: Window(after=5, upto=9) for name in COLLECTIONS}
+SEEN = {name: Seen(Window(after=5, upto=9)) for name in COLLECTIONS}
 
 HOSTILE = [
     ("", "empty"),
@@ -132,7 +133,7 @@ def test_ordinary_queries_are_taken(sql: str, collections: tuple[str, ...]) -> N
 def test_a_query_is_kept_in_its_own_words(sql: str, frozen: str) -> None:
     """Only the window stands before it, an order behind it where it is plain and has none, and no comment is left."""
     shadow = '"iris" AS (SELECT * FROM main."iris" WHERE position > 5 AND position <= 9)'
-    assert check_query(sql, COLLECTIONS).within(WINDOWS) == frozen.replace("{iris}", shadow)
+    assert check_query(sql, COLLECTIONS).within(SEEN) == frozen.replace("{iris}", shadow)
 
 
 def test_new_data_needs_its_collection_in_the_query() -> None:
@@ -144,7 +145,7 @@ def test_new_data_needs_its_collection_in_the_query() -> None:
 def test_new_data_with_a_limit_is_refused() -> None:
     """A LIMIT that would lose new rows for good is refused; inside a subquery it is the author's own business."""
     limited = Query(query="SELECT * FROM iris ORDER BY a LIMIT 100", new_data_only=True, collection="iris")
-    with pytest.raises(BadInput, match="LIMIT would leave new rows behind"):
+    with pytest.raises(BadInput, match="LIMIT or OFFSET would leave new rows behind"):
         check_job_query(limited, COLLECTIONS)
     inner = Query(query="SELECT * FROM (SELECT * FROM iris LIMIT 100)", new_data_only=True, collection="iris")
     assert check_job_query(inner, COLLECTIONS).collections == ("iris",)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.runs.task_writing import too_little
+from controller.runs.too_little import too_little
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection
 from schemas.names import BlobRef

@@ -1,0 +1,58 @@
+"""Takes an earlier run's task once more: the same bytes for the scripts, under another run's id. Blocks on the disk."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import orjson
+
+from controller.runs.steps import Run, Selected
+from schemas.errors import BadInput, NotFound
+from schemas.names import BlobRef
+from schemas.tasks import TaskSpec
+from transport.blob_store import BlobDirectory
+
+_MAX_TASK_BYTES = 64 * 1024 * 1024
+
+
+def replayed(original: Run, run_id: UUID, blobs: BlobDirectory) -> Selected:
+    """The frozen data and the task of ``original``, for another run.
+
+    Only the run's id differs in the task; whatever else its document holds, this version's words or not, is kept.
+
+    Raises:
+        BadInput: it never had a task, or something of it is no longer kept; the message says what.
+    """
+    if original.task is None:
+        raise BadInput(f"run {original.id} cannot be done again: no data was ever selected for it")
+    try:
+        written = blobs.read_bytes(original.task.digest, limit=_MAX_TASK_BYTES)
+    except NotFound as error:
+        raise _gone(original, ["its task"]) from error
+    gone = [what for what, ref in _needed(TaskSpec.model_validate_json(written)) if not blobs.has(ref.digest)]
+    if gone:
+        raise _gone(original, gone)
+    task = blobs.put_bytes(orjson.dumps(orjson.loads(written) | {"run_id": str(run_id)}))
+    return Selected(original.data, task, original.base_version, original.base_model, original.holdout)
+
+
+def _needed(task: TaskSpec) -> Iterator[tuple[str, BlobRef]]:
+    for data in task.data:
+        yield f"the rows of query {data.index}", data.blob
+    if task.holdout is not None:
+        yield "the rows that were held out", task.holdout.blob
+    for script in task.scripts:
+        yield f"the script {script.name}", script.blob
+    if task.requirements is not None:
+        yield "the requirements", task.requirements
+    if task.base_model is not None:
+        yield "the base model", task.base_model
+    for path, ref in task.additional.items():
+        yield f"the additional file {path}", ref
+
+
+def _gone(original: Run, what: list[str]) -> BadInput:
+    shown = ", ".join(what[:5]) + (f" and {len(what) - 5} more" if len(what) > 5 else "")
+    return BadInput(
+        f"run {original.id} cannot be done again: {shown} {'are' if len(what) > 1 else 'is'} no longer kept; "
+        f"keep.runs and keep.versions of job {original.job.name} say what is"
+    )
