@@ -4,17 +4,16 @@ from pydantic import TypeAdapter
 from sqlmodel import Session
 
 from controller.stores.edges import labels_of, list_edges, report_of
-from controller.stores.jobs import get_job
 from controller.stores.models import aliases, get_model, resolve, versions
-from controller.stores.runs import last_row, to_run
+from controller.stores.runs import to_run
 from controller.stores.serving import get_pipeline
 from controller.stores.tables import EdgeRow, LibraryRow, RunRow
 from controller.wanted import chooses, references, wanted_model, wanted_on
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineState, PipelineStatus
-from schemas.runs import LIVE, RunTrigger, Usage
-from schemas.views import AliasView, DeploymentView, EdgeView, JobView, LibraryView, ModelView, PipelineView, RunView
+from schemas.runs import RunTrigger, Usage
+from schemas.views import AliasView, DeploymentView, EdgeView, LibraryView, ModelView, PipelineView, RunView
 
 _TRIGGER: TypeAdapter[RunTrigger] = TypeAdapter(RunTrigger)
 
@@ -66,29 +65,6 @@ def run_view(row: RunRow) -> RunView:
         model=run.model or run.job.model,
         version=run.version,
         log_tail=exited.log_tail if exited else (),
-    )
-
-
-def job_view(session: Session, name: str) -> JobView:
-    """A job and why it is not running."""
-    row, spec = get_job(session, name=name)
-    last = last_row(session, job=name)
-    state = to_run(last).state if last else None
-    if last is not None and state in LIVE:
-        why = f"run {last.id} is {state}: {last.reason}"
-    elif spec.paused:
-        why = "it is paused"
-    elif row.next_fire_at is not None:
-        why = f"it is due at {row.next_fire_at:%Y-%m-%d %H:%M:%S} UTC"
-    else:
-        why = "its schedule is over" if spec.schedule else "it has no schedule: `tidemill job run` starts it"
-    return JobView(
-        spec=spec,
-        created_at=row.created_at,
-        next_fire_at=row.next_fire_at,
-        last_run=last.id if last else None,
-        last_run_state=state,
-        why=why,
     )
 
 

@@ -44,6 +44,11 @@ def list_jobs(session: Session) -> list[tuple[JobRow, JobSpec]]:
     return [(row, JobSpec.model_validate_json(row.spec)) for row in rows]
 
 
+def list_names(session: Session, *, after: str, limit: int) -> list[str]:
+    """Up to ``limit`` names of jobs, in order, behind one."""
+    return list(session.exec(select(JobRow.name).where(JobRow.name > after).order_by(JobRow.name).limit(limit)))
+
+
 def save_job(session: Session, *, spec: JobSpec, now: datetime) -> None:
     """Make or change a job; neither fires it, and only a change of its ticks or of ``paused`` moves its next time.
 

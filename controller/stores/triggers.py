@@ -83,6 +83,13 @@ def save_triggers(session: Session, *, spec: JobSpec, before: JobSpec | None, no
         session.delete(row)
 
 
+def seen_by(session: Session, *, spec: JobSpec) -> list[tuple[Trigger, TriggerRow]]:
+    """A job's triggers, each with what it saw last."""
+    rows = {row.trigger: row for row in session.exec(select(TriggerRow).where(TriggerRow.job == spec.name))}
+    found = ((trigger, rows.get(digest_of(trigger))) for trigger in spec.triggers)
+    return [(trigger, row) for trigger, row in found if row is not None]
+
+
 def due_looks(
     session: Session, *, now: datetime, besides: Collection[Key], limit: int
 ) -> tuple[list[Look], datetime | None]:

@@ -1,0 +1,86 @@
+"""A job as the API tells it: when it is due next, what its triggers saw, what its runs took, why it is not running."""
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from controller.schedule import next_fires
+from controller.stores.jobs import get_job
+from controller.stores.runs import last_row, live_runs
+from controller.stores.tables import JobRow, RunRow
+from controller.stores.triggers import seen_by
+from controller.stores.usage import usage_of
+from schemas.jobs import JobSpec
+from schemas.runs import RunState
+from schemas.schedules import NewRows, Threshold
+from schemas.views import JobView, TriggerView
+
+_SHOWN = 5  # times that are told ahead
+
+
+def job_view(session: Session, name: str) -> JobView:
+    """A job. Raises NotFound."""
+    row, spec = get_job(session, name=name)
+    live, last = live_runs(session, job=name), last_row(session, job=name)
+    triggers = _triggers(session, spec)
+    return JobView(
+        spec=spec,
+        created_at=row.created_at,
+        next_fire_at=row.next_fire_at,
+        next_fires=_next_fires(row, spec),
+        triggers=triggers,
+        usage=usage_of(session, job=name),
+        live_runs=len(live),
+        last_run=last.id if last else None,
+        last_run_state=RunState(last.state) if last else None,
+        why=_live(live[0].id, live[0].state, live[0].reason) if live else _rest(row, spec, last, triggers),
+    )
+
+
+def _live(run_id: object, state: str, reason: str) -> str:
+    return f"run {run_id} is {state}: {reason}"
+
+
+def _next_fires(row: JobRow, spec: JobSpec) -> tuple[datetime, ...]:
+    if row.next_fire_at is None or spec.schedule is None:
+        return ()
+    following = next_fires(spec.schedule, anchor=row.anchor_at, after=row.next_fire_at, count=_SHOWN - 1)
+    return (row.next_fire_at, *following)
+
+
+def _rest(row: JobRow, spec: JobSpec, last: RunRow | None, triggers: tuple[TriggerView, ...]) -> str:
+    """Why nothing of it runs now, and what came of it last if that was nothing."""
+    if spec.paused:
+        why = f"it is paused: `tidemill job resume {spec.name}`"
+    elif row.next_fire_at is not None:
+        why = f"it is due at {row.next_fire_at:%Y-%m-%d %H:%M:%S} UTC"
+    elif triggers:
+        why = "it waits for " + " or ".join(trigger.text for trigger in triggers)
+    elif spec.schedule is not None:
+        why = "its schedule is over"
+    else:
+        why = "it has no schedule: `tidemill job run` starts it"
+    if last is not None and last.state != RunState.SUCCEEDED:
+        why += f"; the last run was {last.state}: {last.reason}"
+    return why
+
+
+def _triggers(session: Session, spec: JobSpec) -> tuple[TriggerView, ...]:
+    return tuple(
+        TriggerView(text=_text(trigger), seen=row.problem or _seen(trigger, row.value), next_look_at=row.next_look_at)
+        for trigger, row in seen_by(session, spec=spec)
+    )
+
+
+def _text(trigger: NewRows | Threshold) -> str:
+    """What a trigger waits for, such as ``100 new rows in readings``."""
+    if isinstance(trigger, NewRows):
+        return f"{trigger.new_rows} new rows in {trigger.collection}"
+    limit = f"above {trigger.above:g}" if trigger.above is not None else f"below {trigger.below:g}"
+    return f"({trigger.query}) {limit}"
+
+
+def _seen(trigger: NewRows | Threshold, value: float | None) -> str:
+    if value is None:
+        return "not looked yet" if isinstance(trigger, NewRows) else "no number yet"
+    return f"{value:.0f} new rows" if isinstance(trigger, NewRows) else f"{value:g}"
