@@ -3,7 +3,7 @@
 A tick that nobody could fire within ``misfire.grace`` was missed. What then becomes of it, the job says:
 
 * ``skip``: nothing.
-* ``run_once``: all missed ticks together are one run: that of the newest tick, be it missed itself or on time.
+* ``run_once``: it and all that have come since are one run: that of the newest of them.
 * ``catch_up``: one run for each, of the newest ``most`` that are not older than ``window``.
 """
 
@@ -55,24 +55,16 @@ def firing(schedule: Schedule, misfire: MisfirePolicy, *, anchor: datetime, curs
     ticks = list(islice(fires(schedule, anchor=anchor, first=edge, upto=now), RUNS_AT_ONCE))
     missed: Missed | None = None
     if cursor < edge:
-        most, first = _most_kept(misfire, on_time=bool(ticks)), cursor
-        if misfire.policy == "catch_up":
+        before = edge
+        if misfire.policy == "run_once":
+            ticks = newest_fires(schedule, anchor=anchor, first=cursor, upto=now, count=1)
+            before = ticks[0] if ticks else edge
+        elif misfire.policy == "catch_up":
             first = max(cursor, now - timedelta(seconds=misfire.window))
-        kept = newest_fires(schedule, anchor=anchor, first=first, upto=edge - TICK, count=most) if most else []
-        missed = _let_go(schedule, anchor=anchor, first=cursor, before=kept[0] if kept else edge)
-        ticks = [*kept, *ticks][:RUNS_AT_ONCE]
+            kept = newest_fires(schedule, anchor=anchor, first=first, upto=edge - TICK, count=misfire.most)
+            ticks, before = [*kept, *ticks][:RUNS_AT_ONCE], kept[0] if kept else edge
+        missed = _let_go(schedule, anchor=anchor, first=cursor, before=before)
     return Firing(tuple(ticks), missed, next_fire(schedule, anchor=anchor, after=ticks[-1] if ticks else now))
-
-
-def _most_kept(misfire: MisfirePolicy, *, on_time: bool) -> int:
-    """How many missed ticks become runs all the same."""
-    match misfire.policy:
-        case "skip":
-            return 0
-        case "run_once":
-            return 0 if on_time else 1
-        case "catch_up":
-            return misfire.most
 
 
 def _let_go(schedule: Schedule, *, anchor: datetime, first: datetime, before: datetime) -> Missed | None:
