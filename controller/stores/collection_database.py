@@ -1,84 +1,81 @@
-"""Opens the collection store's database and hands out its transactions."""
+"""Where collections are kept: a SQLite file or a PostgreSQL database, by URL."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import ArgumentError
 
-from controller.stores.collection_tables import metadata
-from schemas.errors import BadInput, Unreachable
+from controller.stores.collection_reader import Dialect, Reader
+from controller.stores.collection_sqlite import SqliteCollections
+from schemas.collections import CollectionSpec
+from schemas.errors import BadInput
 
-BUSY_S = 10
-"""How long a transaction waits for another's write."""
+_WRITE = "write sqlite:////var/lib/tidemill/collections.db or postgresql://user:password@host/database"
 
 
-class CollectionDatabase:
-    """One SQLite file in WAL mode: one writer at a time, and readers that hold nobody up."""
+class CollectionDatabase(Protocol):
+    """Hands out transactions on the collection store's tables. Every method blocks.
 
-    def __init__(self, url: str) -> None:
-        self.file = _sqlite_file(url)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        address = URL.create("sqlite", database=str(self.file))
-        self._engine = create_engine(address, connect_args={"timeout": BUSY_S, "check_same_thread": False})
-        event.listen(self._engine, "connect", _prepare)
-        event.listen(self._engine, "begin", _begin)
-        with self.writing() as connection:
-            metadata.create_all(connection)
+    Each may raise Unreachable (locked, disk full, server away): nothing was written then, and it may be tried again.
+    """
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state. Raises Unreachable when the database does not answer."""
-        with _said_plainly(self.file), self._engine.connect() as connection, connection.begin():
-            yield connection
+    @property
+    def dialect(self) -> Dialect:
+        """Which SQL people's queries are written in."""
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that is on the disk when its block has ended, and undone if that raises.
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A transaction that sees one state."""
 
-        Raises:
-            Unreachable: the database is locked or its disk is full; nothing was written, and it may be tried again.
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that is on the disk when its block has ended, and undone if that raises."""
+
+    def make_table(self, connection: Connection, spec: CollectionSpec) -> None:
+        """Make a new collection's table. Raises Conflict when the database has something else of that name."""
+
+    def settled(self, names: Iterable[str]) -> Mapping[str, int]:
+        """The position up to which no row can come any more, for collections whose newest one cannot be told so.
+
+        To be asked before the transaction that leans on it begins.
         """
-        writer = self._engine.execution_options(writes=True)
-        with _said_plainly(self.file), writer.connect() as connection, connection.begin():
-            yield connection
+
+    def reader(self, *, timeout_s: float) -> AbstractContextManager[Reader]:
+        """One state of all collections for people's queries."""
+
+    def empty(self, specs: Iterable[CollectionSpec], *, timeout_s: float) -> AbstractContextManager[Reader]:
+        """Collections as declared, without rows: what queries are tried on before their collections exist."""
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
 
 
-def _sqlite_file(url: str) -> Path:
+def open_collections(url: str, query_url: str | None = None) -> CollectionDatabase:
+    """Open the database at ``url``, making its tables; on PostgreSQL, people's queries run as ``query_url``'s account.
+
+    Raises:
+        BadInput: there can be no such database.
+        Unreachable: it does not open.
+    """
+    address = _address(url, "collections_url")
+    match address.get_backend_name():
+        case "sqlite" if address.database and address.database != ":memory:":
+            if query_url is not None:
+                raise BadInput("collections_query_url is for PostgreSQL; a SQLite file has no accounts")
+            return SqliteCollections(Path(address.database).absolute())
+        case "postgresql":
+            try:
+                from controller.stores.collection_postgres import PostgresCollections  # noqa: PLC0415 - an extra
+            except ModuleNotFoundError as error:
+                raise BadInput(f"PostgreSQL needs {error.name}: pip install 'tidemill[postgresql]'") from error
+            return PostgresCollections(address, _address(query_url or url, "collections_query_url"))
+    raise BadInput(f"collections cannot be kept at {address.render_as_string(hide_password=True)}; {_WRITE}")
+
+
+def _address(url: str, setting: str) -> URL:
     try:
-        address = make_url(url)
-    except ArgumentError as error:
-        raise BadInput(f"{url!r} is no database URL; write sqlite:////var/lib/tidemill/collections.db") from error
-    if address.get_backend_name() != "sqlite" or not address.database or address.database == ":memory:":
-        shown = address.render_as_string(hide_password=True)
-        raise BadInput(f"collections cannot be kept at {shown} yet; write sqlite:////var/lib/tidemill/collections.db")
-    return Path(address.database).absolute()
-
-
-def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # pysqlite must not begin by itself: we do, below
-    # FULL: a device's message is acknowledged after the commit, so that must outlive a power failure.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        connection.cursor().execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    # A deferred transaction that reads first and then writes fails at once when another wrote meanwhile.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-@contextmanager
-def _said_plainly(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:  # locked, full, read-only
-        raise Unreachable(f"the collection store {file} did not do it: {error.orig}") from error
+        return make_url(url)
+    except ArgumentError as error:  # its message may hold a password
+        raise BadInput(f"{setting} is no database URL; {_WRITE}") from error

@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 Dialect = Literal["sqlite", "postgres"]
 """Which SQL a store's queries are written in."""
 
+BUSY_S = 10
+"""How long a statement waits for another's transaction."""
+
 MAX_ROW_BYTES = 8 * 1024 * 1024
 """No row of a query grows beyond this: one alone could otherwise fill the memory."""
 

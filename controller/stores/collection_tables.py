@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Identity, Index, Integer, MetaData, Table, Text
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from schemas.collections import CollectionSpec, ColumnType
@@ -22,6 +22,20 @@ class JsonText(UserDefinedType[str]):
         return "JSON_TEXT"
 
 
+class PlainJson(JsonText):
+    """The same on PostgreSQL. Its JSONB would refuse an escaped NUL, and write numbers and keys in its own way."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: object) -> str:
+        """The type in DDL."""
+        return "JSON"
+
+
+_JSON = JsonText().with_variant(PlainJson(), "postgresql")
+_WHOLE = BigInteger().with_variant(Integer(), "sqlite")  # on SQLite, only an INTEGER can number rows
+_TIME = Text().with_variant(Text(collation="C"), "postgresql")  # UTC in ISO 8601 of one length, so it sorts
+
 metadata = MetaData()
 
 collections = Table(
@@ -30,14 +44,14 @@ collections = Table(
     Column("name", Text, primary_key=True),
     Column("spec", Text, nullable=False),  # CollectionSpec as JSON
     Column("created", Text, nullable=False),
-    Column("rows", Integer, nullable=False, default=0),  # counted with each insert: counting a large table is slow
-    Column("rejects", Integer, nullable=False, default=0),  # all there ever were; the newest are kept
+    Column("rows", _WHOLE, nullable=False, default=0),  # counted with each insert: counting a large table is slow
+    Column("rejects", _WHOLE, nullable=False, default=0),  # all there ever were; the newest are kept
 )
 
 rejects = Table(
     f"{OWN}rejects",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _WHOLE, primary_key=True),
     Column("collection", Text, nullable=False),
     Column("at", Text, nullable=False),
     Column("source", Text, nullable=False),
@@ -56,11 +70,11 @@ subscriptions = Table(
 
 _TYPES: dict[ColumnType, TypeEngine[Any]] = {
     ColumnType.TEXT: Text(),
-    ColumnType.INTEGER: Integer(),
-    ColumnType.REAL: Float(),
+    ColumnType.INTEGER: _WHOLE,
+    ColumnType.REAL: Float(),  # on both, of 64 bits
     ColumnType.BOOLEAN: Boolean(),
-    ColumnType.TIMESTAMP: Text(),  # UTC in ISO 8601 of one length, so it sorts
-    ColumnType.JSON: JsonText(),
+    ColumnType.TIMESTAMP: _TIME,
+    ColumnType.JSON: _JSON,
 }
 
 
@@ -75,8 +89,9 @@ def _rows_table(collection: str, columns: tuple[tuple[str, ColumnType], ...]) ->
     return Table(
         collection,
         MetaData(),
-        Column("position", Integer, primary_key=True, autoincrement=True),
-        Column("created", Text, nullable=False),
+        # On PostgreSQL nobody can choose a position, not even one who writes into the table directly.
+        Column("position", _WHOLE, Identity(always=True, cycle=False, cache=1), primary_key=True),
+        Column("created", _TIME, nullable=False),
         *(declared_column(name, column_type) for name, column_type in columns),
         sqlite_autoincrement=True,
     )

@@ -12,10 +12,9 @@ from controller.data.column_values import utc_text
 from controller.data.payloads import Parsed, Rejected, Row
 from controller.stores import collection_rejects
 from controller.stores.collection_changes import add_columns, added_columns, check_new, check_topics
-from controller.stores.collection_database import CollectionDatabase
+from controller.stores.collection_database import open_collections
 from controller.stores.collection_reader import Dialect, Reader
 from controller.stores.collection_tables import collections, rows_table, subscriptions
-from controller.stores.sqlite_reader import open_file
 from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import NotFound
 from schemas.fleet import AppliedChange
@@ -28,10 +27,13 @@ class CollectionStore:
     Any of them may raise ``Unreachable`` (locked, disk full): nothing was written then, and it may be tried again.
     """
 
-    dialect: Dialect = "sqlite"
+    def __init__(self, url: str, query_url: str | None = None) -> None:
+        self._database = open_collections(url, query_url)
 
-    def __init__(self, url: str) -> None:
-        self._database = CollectionDatabase(url)
+    @property
+    def dialect(self) -> Dialect:
+        """Which SQL queries are written in."""
+        return self._database.dialect
 
     def close(self) -> None:
         """Close the database."""
@@ -49,7 +51,7 @@ class CollectionStore:
             BadInput: a name is the database's own, or topics overlap.
         """
         with self._database.writing() as connection:
-            changes = [_declare(connection, spec) for spec in specs]
+            changes = [self._declare(connection, spec) for spec in specs]
             if dry_run:
                 connection.rollback()
         return changes
@@ -67,10 +69,11 @@ class CollectionStore:
 
     def view(self, name: str) -> CollectionView:
         """A collection and how full it is. Raises NotFound."""
+        upto = self._database.settled([name]).get(name)
         with self._database.reading() as connection:
             spec = _spec(connection, name)
             row = connection.execute(select(collections).where(collections.c.name == name)).one()
-            last = _last_position(connection, spec)
+            last = _last_position(connection, spec, upto)
             return CollectionView(spec=spec, rows=row.rows, last_position=last, rejects=row.rejects)
 
     def insert(self, name: str, rows: Sequence[Row], rejects: Sequence[Rejected] = ()) -> int:
@@ -80,10 +83,10 @@ class CollectionStore:
     def insert_all(self, name: str, batches: Iterable[Parsed]) -> int:
         """Add batches as they are made, all of them or, if one raises, none; returns the last position.
 
-        Others cannot write until it has ended.
+        Others cannot add to the collection until it has ended.
         """
         with self._database.writing() as connection:
-            spec, now = _spec(connection, name), _now()
+            spec, now = _spec(connection, name, locked=True), _now()
             table, blank = rows_table(spec), dict.fromkeys(spec.columns)
             for batch in batches:
                 if batch.rows:
@@ -94,11 +97,17 @@ class CollectionStore:
             return _last_position(connection, spec)
 
     def rows(self, name: str, after: int = 0, limit: int = 100) -> list[dict[str, object]]:
-        """Up to ``limit`` rows behind a position, in order, with their JSON parsed. Raises NotFound."""
+        """Up to ``limit`` rows behind a position, in order, with their JSON parsed. Raises NotFound.
+
+        None that could still be overtaken by one of a lower position: who pages on from the last one misses nothing.
+        """
+        upto = self._database.settled([name]).get(name)
         with self._database.reading() as connection:
             spec = _spec(connection, name)
             table = rows_table(spec)
             wanted = select(table).where(table.c.position > after).order_by(table.c.position).limit(limit)
+            if upto is not None:
+                wanted = wanted.where(table.c.position <= upto)
             found = [dict(row) for row in connection.execute(wanted).mappings()]
         json_columns = [column for column, kind in spec.columns.items() if kind is ColumnType.JSON]
         for row in found:
@@ -112,9 +121,17 @@ class CollectionStore:
             return collection_rejects.newest(connection, name=name, limit=limit)
 
     def last_position(self, name: str) -> int:
-        """The position of the newest row; 0 if there is none. Raises NotFound."""
+        """The newest position below which no row can come any more; 0 if there is none. Raises NotFound."""
+        upto = self._database.settled([name]).get(name)
         with self._database.reading() as connection:
-            return _last_position(connection, _spec(connection, name))
+            return _last_position(connection, _spec(connection, name), upto)
+
+    def count_rows(self, name: str, *, after: int, upto: int, most: int) -> int:
+        """How many rows have positions behind ``after``, up to ``upto``; counts to ``most``. Raises NotFound."""
+        with self._database.reading() as connection:
+            position = rows_table(_spec(connection, name)).c.position
+            wanted = select(position).where(position > after, position <= upto).limit(most)
+            return connection.scalar(select(func.count()).select_from(wanted.subquery())) or 0
 
     def subscribed(self) -> dict[str, frozenset[str]]:
         """By collection, the topic filters that its session at the broker may hold."""
@@ -133,36 +150,43 @@ class CollectionStore:
 
     def reader(self, *, timeout_s: float) -> AbstractContextManager[Reader]:
         """One state of all collections, for the queries of people; each may take ``timeout_s``."""
-        return open_file(self._database.file, timeout_s=timeout_s)
+        return self._database.reader(timeout_s=timeout_s)
+
+    def empty(self, specs: Iterable[CollectionSpec], *, timeout_s: float) -> AbstractContextManager[Reader]:
+        """Collections as declared, without rows: what queries are tried on before their collections exist."""
+        return self._database.empty(specs, timeout_s=timeout_s)
+
+    def _declare(self, connection: Connection, spec: CollectionSpec) -> AppliedChange:
+        check_topics(spec)
+        names = connection.scalars(select(collections.c.name)).all()
+        if spec.name not in names:
+            check_new(spec, others=names)
+            self._database.make_table(connection, spec)
+            connection.execute(insert(collections).values(name=spec.name, spec=spec.model_dump_json(), created=_now()))
+            return AppliedChange(kind="Collection", name=spec.name, action="created")
+        before = _spec(connection, spec.name, locked=True)
+        changed = tuple(key for key in CollectionSpec.model_fields if getattr(before, key) != getattr(spec, key))
+        if changed:
+            add_columns(connection, collection=spec.name, columns=added_columns(before, spec))
+            named = update(collections).where(collections.c.name == spec.name)
+            connection.execute(named.values(spec=spec.model_dump_json()))
+        action: Literal["updated", "unchanged"] = "updated" if changed else "unchanged"
+        return AppliedChange(kind="Collection", name=spec.name, action=action, changed=changed)
 
 
-def _declare(connection: Connection, spec: CollectionSpec) -> AppliedChange:
-    check_topics(spec)
-    names = connection.scalars(select(collections.c.name)).all()
-    if spec.name not in names:
-        check_new(spec, others=names)
-        rows_table(spec).create(connection)
-        connection.execute(insert(collections).values(name=spec.name, spec=spec.model_dump_json(), created=_now()))
-        return AppliedChange(kind="Collection", name=spec.name, action="created")
-    before = _spec(connection, spec.name)
-    changed = tuple(key for key in CollectionSpec.model_fields if getattr(before, key) != getattr(spec, key))
-    if changed:
-        add_columns(connection, collection=spec.name, columns=added_columns(before, spec))
-        named = update(collections).where(collections.c.name == spec.name)
-        connection.execute(named.values(spec=spec.model_dump_json()))
-    action: Literal["updated", "unchanged"] = "updated" if changed else "unchanged"
-    return AppliedChange(kind="Collection", name=spec.name, action=action, changed=changed)
-
-
-def _spec(connection: Connection, name: str) -> CollectionSpec:
-    stored = connection.scalar(select(collections.c.spec).where(collections.c.name == name))
+def _spec(connection: Connection, name: str, *, locked: bool = False) -> CollectionSpec:
+    """The declaration; with ``locked``, others that ask so wait for this transaction. On SQLite they do anyway."""
+    wanted = select(collections.c.spec).where(collections.c.name == name)
+    stored = connection.scalar(wanted.with_for_update() if locked else wanted)
     if stored is None:
         raise NotFound(f"there is no collection {name}")
     return CollectionSpec.model_validate_json(stored)
 
 
-def _last_position(connection: Connection, spec: CollectionSpec) -> int:
-    return connection.scalar(select(func.max(rows_table(spec).c.position))) or 0
+def _last_position(connection: Connection, spec: CollectionSpec, upto: int | None = None) -> int:
+    position = rows_table(spec).c.position
+    newest = select(func.max(position))
+    return connection.scalar(newest if upto is None else newest.where(position <= upto)) or 0
 
 
 def _now() -> str:
