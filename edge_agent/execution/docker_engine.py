@@ -16,6 +16,7 @@ from docker.errors import APIError, DockerException, NotFound
 from schemas.errors import TaskFailed, Unreachable
 
 CALL_TIMEOUT_S = 60
+ENDED = {"exited", "dead"}  # what a container's status can be once nothing of it runs
 CONFLICT = 409  # the name is taken, or the container is being removed already
 
 Result = TypeVar("Result")

@@ -5,25 +5,27 @@ it again. Output goes through the runner's log file, because Docker's own log ro
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from edge_agent.capabilities import gpu_count
 from edge_agent.execution import docker_options, task_folder
-from edge_agent.execution.docker_engine import Described, DockerEngine
-from edge_agent.execution.environment_place import Place, key_of
-from edge_agent.execution.environments import EnvironmentCache, InstallSettings
+from edge_agent.execution.container_user import give
+from edge_agent.execution.docker_engine import ENDED, Described, DockerEngine
+from edge_agent.execution.docker_installer import docker_installers
+from edge_agent.execution.environment_place import key_of
+from edge_agent.execution.environments import EnvironmentCache
 from edge_agent.execution.executor import Environment, ExitResult, TaskHandle, TaskKey, TaskRequest
+from edge_agent.execution.images import have_image
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.log_lines import follow
 from edge_agent.execution.task_control import RunnerResult, read_result
-from schemas.errors import TaskFailed, TidemillError, Unreachable
+from schemas.errors import TaskFailed, Unreachable
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.1, 0.5
-_ENDED = {"exited", "dead"}
 _KILLED = {137, 143, 255}  # SIGKILL, SIGTERM, and what Docker notes when the machine went down
 
 
@@ -34,28 +36,31 @@ class DockerExecutor:
 
     def __init__(self, edge: str, image: str, tasks: Path, environments: Path, install: InstallSettings) -> None:
         self._edge, self._image, self._tasks, self._install = edge, image, tasks.absolute(), install
-        self._environments = EnvironmentCache(environments.absolute(), install.timeout_s)
+        self._environments = EnvironmentCache(environments.absolute(), self._tasks, install)
         self._engine = DockerEngine()
         self._starting = asyncio.Lock()  # one call must not start or remove what another is starting
 
     async def prepare(self, request: TaskRequest, note: Callable[[str], None]) -> Environment:
         """Have the image, and in a container of it make the environment, or find it."""
-        image = request.image or self._image
-        described = await self._have_image(image, note)
-        key = key_of(request, self.name, described["Id"])
-        install = partial(self._run_installer, described["Id"])
-        cached = await self._environments.get(key, request, install, note)
-        digest = next(iter(described.get("RepoDigests") or ()), described["Id"])
-        return Environment(key, self._environments.place(key).venv, cached, image, digest)
+        if request.limits.gpus > (there := gpu_count()):
+            raise TaskFailed(f"the job asks for {request.limits.gpus} GPUs (limits.gpus), this edge has {there}")
+        image = await have_image(self._engine, request.image or self._image, note)
+        key = key_of(request, self.name, image.id)
+        downloads = self._environments.room.downloads(image.id.removeprefix("sha256:"))
+        installers = docker_installers(self._engine, self._install, image.id, request.requirements, downloads)
+        made = await self._environments.get(key, request, installers, note)
+        await self._gpus(request.limits.gpus)  # waited for before the start, whose time counts
+        return replace(made, image=image.name, image_digest=image.digest)
 
     async def start(self, request: TaskRequest, environment: Environment) -> TaskHandle:
         """Create and start the container; one that was started is left alone."""
         name = docker_options.container_name(request.key)
         async with self._starting:
             if await self._engine.container(name) is None:
-                options = docker_options.task_options(request, environment, self._install)
-                labels = docker_options.labels(self._edge, self._tasks, request.key)
-                await asyncio.to_thread(_give, [request.folder / part for part in docker_options.WRITABLE])
+                gpus = await self._gpus(request.limits.gpus)
+                options = docker_options.task_options(request, environment, self._install, gpus)
+                labels = docker_options.labels(self._edge, self._tasks, request.key, gpus)
+                await asyncio.to_thread(give, [request.folder / part for part in docker_options.WRITABLE])
                 await self._engine.create({**options, "labels": labels})
             found = await self._engine.container(name)
             if found is None:  # its name is taken before it is there, and until after it is gone
@@ -69,7 +74,7 @@ class DockerExecutor:
         pause_s = FIRST_LOOK_S
         while (found := await self._engine.container(handle.ref)) is not None:
             state = found["State"]
-            if state["Status"] in _ENDED:
+            if state["Status"] in ENDED:
                 return _exit_result(state, read_result(self._control(handle.key)))
             if state["Status"] == "created":
                 return None  # the agent was killed before it started it
@@ -123,55 +128,16 @@ class DockerExecutor:
     def _control(self, key: TaskKey) -> Path:
         return task_folder.folder_of(self._tasks, key) / "control"
 
-    async def _have_image(self, image: str, note: Callable[[str], None]) -> Described:
-        if (described := await self._engine.image(image)) is None:
-            note(f"pulling the image {image}")
-            try:
-                await self._engine.pull(image)
-            except TaskFailed as error:
-                raise TaskFailed(_no_image(image, str(error))) from error
-            described = await self._engine.image(image)
-        if described is None:
-            raise TaskFailed(_no_image(image, "it vanished after the pull"))
-        return described
-
-    async def _run_installer(self, image_id: str, place: Place, _lock: int) -> int:
-        """Install in a container; one that a killed agent left is replaced, and so needs not to inherit the lock."""
-        options = docker_options.installer_options(place, image_id, self._install)
-        name = options["name"]
-        await self._engine.remove(name)
-        await asyncio.to_thread(_give, [place.venv, place.log])
-        try:
-            await self._engine.create(options)
-            await self._engine.start(name)
-            pause_s = FIRST_LOOK_S
-            while (found := await self._engine.container(name)) is not None:
-                if found["State"]["Status"] in _ENDED:
-                    return int(found["State"]["ExitCode"])
-                await asyncio.sleep(pause_s)
-            raise TaskFailed(f"the installing container {name} was removed by somebody")
-        finally:
-            await self._engine.remove(name)
-
-
-async def availability(image: str) -> str | None:
-    """Why tasks of this image cannot run in Docker here; None if they can."""
-    engine = DockerEngine()
-    try:
-        if await engine.image(image) is None and not await engine.is_in_registry(image):
-            return _no_image(image, "no registry has it, or none can be reached")
-    except TidemillError as error:
-        return str(error)
-    finally:
-        await engine.close()
-    return None
-
-
-def _no_image(image: str, why: str) -> str:
-    return (
-        f"the image {image} is not on this machine and cannot be pulled ({why}); bring it here with "
-        f"`docker pull {image}` or `docker load`, or name another in the job (image) or the agent's settings"
-    )
+    async def _gpus(self, wanted: int) -> list[int]:
+        """Those that no other task of this agent has. Raises Unreachable while there are too few of them."""
+        if wanted == 0:
+            return []
+        others = await self._engine.containers(docker_options.labels(self._edge, self._tasks))
+        running = [row["Labels"].get("tidemill.gpus", "") for row in others if row["State"] not in ENDED]
+        taken = {int(gpu) for gpus in running for gpu in gpus.split()}
+        if (gpus := docker_options.free_gpus(wanted, gpu_count(), taken)) is None:
+            raise Unreachable(f"other tasks have the GPUs: {wanted} wanted (limits.gpus), {len(taken)} taken")
+        return gpus
 
 
 def _key_of_labels(labels: dict[str, str]) -> TaskKey:
@@ -185,7 +151,7 @@ def _exit_result(state: Described, result: RunnerResult | None) -> ExitResult | 
         result = None
     known = ExitResult(code, "a script", _seconds(state)) if result is None else result.exit_result
     if state.get("OOMKilled") and code != 0:
-        return replace(known, out_of_memory=True)
+        return replace(known, passed="memory_mb")
     killed = result.stopped if result is not None else code in _KILLED
     return None if killed else known
 
@@ -193,15 +159,3 @@ def _exit_result(state: Described, result: RunnerResult | None) -> ExitResult | 
 def _seconds(state: Described) -> float:
     started, finished = (datetime.fromisoformat(state[name]) for name in ("StartedAt", "FinishedAt"))
     return max(0.0, (finished - started).total_seconds())
-
-
-def _give(folders: list[Path]) -> None:
-    """Let the container's user write to these, which this agent made."""
-    uid, gid = docker_options.user()
-    if os.getuid() != 0:
-        return
-    for folder in folders:
-        for parent, _, files in os.walk(folder):
-            os.chown(parent, uid, gid, follow_symlinks=False)
-            for name in files:
-                os.chown(Path(parent, name), uid, gid, follow_symlinks=False)

@@ -3,9 +3,10 @@
 <environments>/<key>/
     lock       held while somebody installs, by the installing program too
     order/     installer.py and requirements.txt; read-only for the installer
-    log/       what pip said
+    log/       what the installer said
     venv/      the environment; made in place, because it cannot be moved
-    complete   is there once the environment is; a place without it is cleared and filled again
+    uses/      the attempts that it was given to; one is over when its folder is gone
+    complete   is there once the environment is, and tells its size; without it the place is cleared and filled again
 """
 
 import hashlib
@@ -17,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.execution import installer
-from edge_agent.execution.executor import TaskRequest
-from edge_agent.execution.task_folder import wipe
+from edge_agent.execution.executor import TaskKey, TaskRequest
+from edge_agent.execution.task_folder import folder_of, keys, wipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Place:
         return self.folder / "order"
 
     @property
+    def requirements(self) -> Path:
+        """What is to be installed; may not be there."""
+        return self.order / "requirements.txt"
+
+    @property
     def log(self) -> Path:
         """The folder that the installer's log is in."""
         return self.folder / "log"
@@ -48,33 +54,81 @@ class Place:
         return self.folder / "lock"
 
     @property
-    def complete(self) -> Path:
-        """The mark of a whole environment; its time is that of the last use."""
+    def size_bytes(self) -> int | None:
+        """What a whole environment takes of the disk, measured when it was made; None: it is not whole."""
+        try:
+            size = json.loads(self._complete.read_bytes())["size_bytes"]
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return None
+        return size if isinstance(size, int) else None
+
+    @property
+    def used_at(self) -> float:
+        """When a task was last given it, in seconds since 1970."""
+        return self._complete.stat().st_mtime
+
+    @property
+    def _complete(self) -> Path:
         return self.folder / "complete"
+
+    @property
+    def _uses(self) -> Path:
+        return self.folder / "uses"
 
     def clear(self, requirements: Path | None) -> None:
         """Make it ready for an installer: nothing of an interrupted one is left."""
+        self._complete.unlink(missing_ok=True)
         for folder in (self.venv, self.log, self.order):
             wipe(folder)
             folder.mkdir()
             folder.chmod(0o755)
         shutil.copyfile(installer.__file__, self.order / "installer.py")
         if requirements is not None:
-            shutil.copyfile(requirements, self.order / "requirements.txt")
+            shutil.copyfile(requirements, self.requirements)
 
     def mark_complete(self) -> None:
-        """Declare it whole."""
+        """Declare it whole; blocks until it is on the disk."""
+        part = self.folder / "complete.part"
+        part.write_text(json.dumps({"size_bytes": disk_use(self.venv)}), encoding="utf-8")
         os.sync()  # the mark must not reach the disk before what it vouches for
-        self.complete.touch()
+        part.replace(self._complete)
 
-    def drop(self) -> None:
-        """Forget it; the lock stays, because somebody may wait for it."""
-        self.complete.unlink(missing_ok=True)  # first: half an environment must not look whole
-        for folder in (self.venv, self.log, self.order):
-            wipe(folder)
+    def give_to(self, key: TaskKey) -> None:
+        """Note that an attempt uses it from now on."""
+        self._uses.mkdir(exist_ok=True)
+        (self._uses / str(key)).touch()
+        self._complete.touch()
+
+    def is_used(self, tasks: Path) -> bool:
+        """Whether an attempt that it was given to still has its folder; forgets those that have none."""
+        used = False
+        for key in keys(self._uses):
+            if folder_of(tasks, key).exists():
+                used = True
+            else:
+                (self._uses / str(key)).unlink(missing_ok=True)
+        return used
+
+    def remove(self) -> None:
+        """Forget it, its lock too."""
+        self._complete.unlink(missing_ok=True)  # first: half an environment must not look whole
+        wipe(self.folder)
 
 
 def key_of(request: TaskRequest, *runs_in: str) -> str:
     """The environment's name: from all that decides whether it can be used again."""
     parts = [*runs_in, platform.system(), platform.machine(), request.requirements_digest]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def disk_use(folder: Path, *, single: bool = False) -> int:
+    """Bytes of disk that the files below a folder take; ``single`` counts those alone that have no other name."""
+    seen: set[int] = set()
+    used = 0
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            status = Path(parent, name).lstat()
+            if status.st_ino not in seen and not (single and status.st_nlink > 1):
+                used += status.st_blocks * 512
+                seen.add(status.st_ino)
+    return used

@@ -1,127 +1,141 @@
 """The cache of environments: each made once per executor, Python or image, platform and requirements."""
 
 import asyncio
-import fcntl
-import os
+import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from edge_agent.execution.environment_lock import locked
 from edge_agent.execution.environment_place import Place
-from edge_agent.execution.executor import TaskRequest
+from edge_agent.execution.environment_room import LEAST_FREE_BYTES, Room
+from edge_agent.execution.executor import Environment, TaskRequest
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.log_lines import follow
 from edge_agent.polling import until
-from schemas.errors import TaskFailed
+from schemas.errors import OutOfDisk, TaskFailed
 
-NOTED = ("Collecting ", "Downloading ", "Building ", "Installing ")  # of what pip says, for people who wait
+log = logging.getLogger(__name__)
+
+# Of what installers say, for people who wait.
+NOTED = ("Collecting ", "Downloading ", "Building ", "Installing ", "Resolved ", "Downloaded ", "Prepared ", "+ ")
 NOTE_LIMIT = 160
-FAILURE_LINES = 15
-KEPT = 20  # environments; beyond them those unused for longest go
-UNUSED_S = 2 * 86400.0  # but none that a task may still run in
+FAILURE_LINES, FAILURE_LINE_LENGTH = 12, 200
+_DISK_IS_FULL = ("No space left on device", "os error 28", "Errno 28")
 
 
 @dataclass(frozen=True, slots=True)
-class InstallSettings:
-    """Where requirements come from, as the agent's configuration says."""
+class Installer:
+    """One way to install."""
 
-    index_url: str | None = None  # default: what pip's own configuration says
-    wheelhouse: Path | None = None  # a folder of wheels that pip looks into as well
-    ca_bundle: Path | None = None  # authorities to trust; default: this machine's
-    pip_args: tuple[str, ...] = ()  # such as --no-index
-    timeout_s: float = 1800.0
-
-    def pip_arguments(self, requirements: str, wheelhouse: str) -> list[str]:
-        """What ``pip install`` is given, with paths as the installer sees them."""
-        index = ["--index-url", self.index_url] if self.index_url else []
-        links = ["--find-links", wheelhouse] if self.wheelhouse else []
-        return ["--requirement", requirements, *index, *links, *self.pip_args]
-
-
-Install = Callable[[Place, int], Coroutine[None, None, int]]
-"""Runs ``installer.py`` for a place, to be given the descriptor of its lock to inherit; returns the exit code."""
+    name: Literal["uv", "pip"]
+    run: Callable[[Place, int], Coroutine[None, None, int]]
+    """Runs ``installer.py`` for a place, to be given the descriptor of its lock to inherit; returns the exit code."""
 
 
 class EnvironmentCache:
-    """The environments of one machine; several agents may share the folder."""
+    """The environments of one agent."""
 
-    def __init__(self, root: Path, timeout_s: float) -> None:
-        self._root, self._timeout_s = root, timeout_s
+    def __init__(self, root: Path, tasks: Path, install: InstallSettings) -> None:
+        self._root, self._tasks, self._timeout_s = root, tasks, install.timeout_s
+        self.room = Room(root, tasks, cap_bytes=install.environments_bytes, reserve_bytes=install.reserve_bytes)
 
-    def place(self, key: str) -> Place:
-        """Where the environment of this name is, or would be."""
-        return Place(self._root / key)
+    async def get(
+        self, key: str, request: TaskRequest, installers: Sequence[Installer], note: Callable[[str], None]
+    ) -> Environment:
+        """Have the environment of this name, made by the first installer that can.
 
-    async def get(self, key: str, request: TaskRequest, install: Install, note: Callable[[str], None]) -> bool:
-        """Have the environment at ``place(key)``; whether it was there already.
+        It is kept for as long as the request's folder is there.
 
         Raises:
-            TaskFailed: it cannot be made, with the installer's last lines, or not in time.
+            TaskFailed: it cannot be made, with the installers' last lines, or not in time.
+            OutOfDisk: there is too little room for it.
         """
-        place = self.place(key)
+        place = Place(self._root / key)
+
+        def waiting() -> None:
+            note("waiting for the same environment to be installed")
+
         try:
-            async with asyncio.timeout(self._timeout_s), _locked(place, note) as lock:
-                if place.complete.exists():
-                    place.complete.touch()
-                    return True
+            async with asyncio.timeout(self._timeout_s), locked(place.lock, waiting) as lock:
+                if place.size_bytes is not None:
+                    place.give_to(request.key)
+                    return Environment(key, place.venv, cached=True)
+                await asyncio.to_thread(self.room.make)
                 note("installing requirements" if request.requirements else "making an environment")
-                await asyncio.to_thread(place.clear, request.requirements)
-                await _run(install(place, lock), place, note)
+                try:
+                    made_by = await self._install(place, request, installers, lock, note)
+                except TaskFailed:
+                    await asyncio.to_thread(place.remove)
+                    raise
                 await asyncio.to_thread(place.mark_complete)
+                place.give_to(request.key)
         except TimeoutError as error:
             raise TaskFailed(f"the requirements were not installed within {self._timeout_s:.0f} s") from error
-        await asyncio.to_thread(self._drop_unused)
-        return False
+        await self._keep_to_cap()
+        return Environment(key, place.venv, cached=False, installer=made_by if request.requirements else "")
 
-    def _drop_unused(self) -> None:
-        """Keep the cache from growing for ever."""
-        marks = sorted(self._root.glob("*/complete"), key=lambda mark: mark.stat().st_mtime, reverse=True)
-        for mark in marks[KEPT:]:
-            if mark.stat().st_mtime < marks[0].stat().st_mtime - UNUSED_S:
-                Place(mark.parent).drop()
+    async def _install(
+        self,
+        place: Place,
+        request: TaskRequest,
+        installers: Sequence[Installer],
+        lock: int,
+        note: Callable[[str], None],
+    ) -> str:
+        """Try one installer after the other; the name of the one that could."""
+        failures = []
+        for number, installer in enumerate(installers, 1):
+            await asyncio.to_thread(place.clear, request.requirements)
+            code, last = await self._run(installer.run(place, lock), place, note)
+            if code == 0:
+                return installer.name
+            if any(sign in line for line in last for sign in _DISK_IS_FULL):
+                raise OutOfDisk("the disk became full while requirements were installed:\n" + "\n".join(last))
+            said = last or ["it said nothing"]
+            failures.append(f"with {installer.name} (exit code {code}):\n" + "\n".join(said))
+            if number < len(installers):
+                reason = f"{installer.name} could not install the requirements ({said[-1]})"
+                note(f"{reason}; trying {installers[number].name}")
+        raise TaskFailed("the requirements cannot be installed, " + "\n".join(failures))
 
+    async def _run(
+        self, install: Coroutine[None, None, int], place: Place, note: Callable[[str], None]
+    ) -> tuple[int, list[str]]:
+        """Install, passing on what the installer says; its exit code and its last lines."""
+        running = asyncio.create_task(install, name=f"install {place.folder.name}")
+        watching = asyncio.create_task(self._watch_disk(running), name=f"disk for {place.folder.name}")
+        last: deque[str] = deque(maxlen=FAILURE_LINES)
 
-@asynccontextmanager
-async def _locked(place: Place, note: Callable[[str], None]) -> AsyncIterator[int]:
-    """Wait for whoever installs this; an installer that outlived its agent counts."""
-    place.folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not _try_lock(lock):
-            note("waiting for the same environment to be installed")
-            await until(lambda: _try_lock(lock))
-        yield lock
-    finally:
-        os.close(lock)
+        async def ended() -> bool:
+            return running.done()
 
+        try:
+            async for line in follow(place.log / "install.log", 0, ended):
+                last.append(line[:FAILURE_LINE_LENGTH])
+                if line.lstrip().startswith(NOTED):
+                    note(line.strip()[:NOTE_LIMIT])
+            if watching.done():
+                watching.result()  # the disk is nearly full
+            return await running, list(last)
+        finally:
+            for task in (running, watching):
+                task.cancel()
+            await asyncio.wait([running, watching])
 
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-async def _run(install: Coroutine[None, None, int], place: Place, note: Callable[[str], None]) -> None:
-    """Install, passing on what pip says. Raises TaskFailed with its last lines."""
-    running = asyncio.create_task(install, name=f"install {place.folder.name}")
-    last: deque[str] = deque(maxlen=FAILURE_LINES)
-
-    async def ended() -> bool:
-        return running.done()
-
-    try:
-        async for line in follow(place.log / "pip.log", 0, ended):
-            last.append(line)
-            if line.lstrip().startswith(NOTED):
-                note(line.strip()[:NOTE_LIMIT])
-        code = await running
-    finally:
+    async def _watch_disk(self, running: asyncio.Task[int]) -> None:
+        """End an installation before it has filled the disk. Raises OutOfDisk."""
+        await until(lambda: self.room.free_bytes < LEAST_FREE_BYTES)
         running.cancel()
-        await asyncio.wait([running])
-    if code != 0:
-        await asyncio.to_thread(place.drop)
-        said = "\n".join(last) or "the installer said nothing"
-        raise TaskFailed(f"the requirements cannot be installed (exit code {code}):\n{said}")
+        left_mb = LEAST_FREE_BYTES / 1e6
+        raise OutOfDisk(
+            f"the installation of the requirements was ended: it left less than {left_mb:.0f} MB of disk free"
+        )
+
+    async def _keep_to_cap(self) -> None:
+        try:
+            await asyncio.to_thread(self.room.keep_to_cap)
+        except OSError:  # the task has what it needs
+            log.exception("environments cannot be dropped")

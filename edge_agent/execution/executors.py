@@ -1,14 +1,16 @@
 """Choosing the executor that the configuration names; the other one's libraries are not loaded."""
 
 from edge_agent.data_folder import DataFolder
-from edge_agent.execution.environments import InstallSettings
 from edge_agent.execution.executor import Executor
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.settings import AgentSettings
 
 
 def make_executor(settings: AgentSettings, folder: DataFolder) -> Executor:
     """The executor for this edge's tasks."""
-    install = InstallSettings(**settings.install.model_dump())
+    install = InstallSettings(
+        **settings.install.model_dump(), environments_bytes=settings.environments_mb * 1024 * 1024
+    )
     if settings.executor == "process":
         from edge_agent.execution.process_executor import ProcessExecutor  # noqa: PLC0415 - see above
 

@@ -46,14 +46,16 @@ async def follow(path: Path, skip: int, ended: Callable[[], Awaitable[bool]]) ->
 
     A file that is no plain one, or goes away, has no lines.
     """
+    over = await ended()  # asked before looking, each time: all that was written is there by then
     while (file := await asyncio.to_thread(_open, path)) is None:
-        if await ended():
+        if over:
             return
         await asyncio.sleep(LOOK_S)
+        over = await ended()
     lines, number = Lines(), 0
     with file:
         while True:
-            over = await ended()  # asked before reading: all that was written is in the file by then
+            over = await ended()
             while data := await asyncio.to_thread(file.read, _PIECE_BYTES):
                 for line in lines.feed(data):
                     number += 1

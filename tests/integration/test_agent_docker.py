@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.execution.docker_executor import availability
+from edge_agent.execution.images import availability
 from schemas.broker import BrokerAddress
 from schemas.runs import Accepted, Exited, Outcome, Preparing, Started
 from tests.integration.agent_process import AgentProcess

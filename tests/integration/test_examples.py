@@ -12,8 +12,9 @@ import pytest
 from sklearn.datasets import load_iris
 
 from edge_agent.execution import outputs
-from edge_agent.execution.docker_executor import DockerExecutor, availability
-from edge_agent.execution.environments import InstallSettings
+from edge_agent.execution.docker_executor import DockerExecutor
+from edge_agent.execution.images import availability
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.process_executor import ProcessExecutor
 from pipeline_runtime import graph
 from pipeline_runtime.builtin import builtin_types

@@ -7,10 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from edge_agent.execution.environments import InstallSettings
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.process_executor import ProcessExecutor
+from edge_agent.execution.secret_folder import SecretFolders
 from edge_agent.fetching import Fetcher
 from edge_agent.journal import Journal
+from edge_agent.secrets import TaskSecrets
 from edge_agent.tasks.board import TaskBoard
 from edge_agent.tasks.inputs import Inputs
 from edge_agent.tasks.task_machine import Task
@@ -85,13 +87,14 @@ class Bench:
 
     def _shop(self, journal: Journal, on_change: Callable[[], None]) -> Workshop:
         tasks, environments = self._folder / "tasks", self._folder / "environments"
-        receiver = BlobReceiver(self._link, self.blobs, me="edge")
+        fetcher = Fetcher("press-1", self.blobs, BlobReceiver(self._link, self.blobs, me="edge"))
         return Workshop(
             edge="press-1",
             executor=ProcessExecutor(tasks, environments, InstallSettings()),
-            inputs=Inputs(Fetcher("press-1", self.blobs, receiver)),
+            inputs=Inputs(fetcher),
             blobs=self.blobs,
             journal=journal,
+            secrets=TaskSecrets("press-1", None, fetcher, SecretFolders(tasks, None, owner=None)),
             folders=tasks,
             link=self._link,
             on_change=on_change,

@@ -21,9 +21,9 @@ IMAGE = "tidemill-training:bookworm"
 WRITE_MODEL = "import os; open(os.environ['model_file_path'], 'wb').write(b'onnx')\n"
 
 
-def make_executor(kind: str, data: Path) -> Executor:
+def make_executor(kind: str, data: Path, install: InstallSettings | None = None) -> Executor:
     """The executor of an agent whose data is there; it installs from ``data/wheels`` alone."""
-    install = InstallSettings(wheelhouse=data / "wheels", pip_args=("--no-index",))
+    install = install or InstallSettings(wheelhouse=data / "wheels", pip_args=("--no-index",))
     if kind == "docker":
         return DockerExecutor("workbench", IMAGE, data / "tasks", data / "environments", install)
     return ProcessExecutor(data / "tasks", data / "environments", install)
@@ -84,10 +84,10 @@ class Workbench:
 
 
 @asynccontextmanager
-async def workbench(kind: str, data: Path) -> AsyncIterator[Workbench]:
+async def workbench(kind: str, data: Path, install: InstallSettings | None = None) -> AsyncIterator[Workbench]:
     """A workbench; whatever a test leaves running on it is ended."""
     tiny_wheel(data / "wheels")
-    executor = make_executor(kind, data)
+    executor = make_executor(kind, data, install)
     try:
         yield Workbench(data, executor)
     finally:

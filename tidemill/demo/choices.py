@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from edge_agent.execution.docker_executor import availability
+from edge_agent.execution.images import availability
 from edge_agent.settings import AgentSettings
 from schemas.errors import BadInput
 
