@@ -80,7 +80,7 @@ class World:
         config.write_text(f'http_port = {port}\n[broker]\nurl = "{broker.address.url}"\n')
         self.controller = Daemon("controller", config)
         self.edges: dict[str, Daemon] = {}
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         self._client: Client | None = None
 
     @property
@@ -97,7 +97,7 @@ class World:
         world.controller.start()
         try:
             text = await until(lambda: re.search(r"tm_\S+", world.controller.log.read_text()), "the token")
-            with Client(world._url, text[0]) as world._client:
+            with Client(world.url, text[0]) as world._client:
                 await world.until_ready()
                 yield world
         finally:
