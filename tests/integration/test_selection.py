@@ -6,30 +6,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import orjson
 import pytest
 
 from controller.data.query_check import QueryCheck
-from controller.data.selection import Asked, Frozen, Selector
+from controller.data.selection import Asked
 from controller.stores.collections import CollectionStore
-from controller.stores.sources import Sources
-from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import BadInput, TooLarge
-from schemas.models import DataSelection
 from schemas.queries import Query
+from tests.integration.selecting import LINES, NO_SOURCES, PRESS, ask, new, rows_of, select
 from transport.blob_store import BlobDirectory
-
-PRESS = CollectionSpec(
-    name="press",
-    columns={
-        "line": ColumnType.TEXT,
-        "strokes": ColumnType.INTEGER,
-        "force": ColumnType.REAL,
-        "ok": ColumnType.BOOLEAN,
-        "detail": ColumnType.JSON,
-    },
-)
-LINES = CollectionSpec(name="lines", columns={"line": ColumnType.TEXT, "hall": ColumnType.TEXT})
 
 
 @pytest.fixture
@@ -47,45 +32,9 @@ def blobs(tmp_path: Path) -> BlobDirectory:
     return BlobDirectory(tmp_path / "blobs")
 
 
-def rows_of(selection: DataSelection, blobs: BlobDirectory) -> list[dict[str, object]]:
-    """What a script would read."""
-    rows = orjson.loads(blobs.read_bytes(selection.blob.digest, limit=10**9))
-    assert isinstance(rows, list)
-    assert len(rows) == selection.rows
-    return rows
-
-
-NO_SOURCES = Sources({})
-
-
-def select(
-    store: CollectionStore,
-    asked: Asked | Query,
-    blobs: BlobDirectory,
-    *,
-    sources: Sources = NO_SOURCES,
-    max_bytes: int = 10**9,
-    timeout_s: float = 60,
-) -> Frozen:
-    """What a run that asks for this gets."""
-    asked = Asked((asked,)) if isinstance(asked, Query) else asked
-    return Selector(store, sources, blobs, max_bytes=max_bytes, timeout_s=timeout_s).select(asked)
-
-
-def new(query: Query, **after: int) -> Asked:
-    """A query whose rows behind these positions are new."""
-    return Asked((query,), {1: after})
-
-
 def check(store: CollectionStore, query: Query) -> None:
     """Check a query as it is when its job is declared."""
     QueryCheck(store, NO_SOURCES).query(query, [PRESS, LINES])
-
-
-def ask(store: CollectionStore, blobs: BlobDirectory, sql: str) -> list[dict[str, object]]:
-    """The rows of one query over everything."""
-    (selection,) = select(store, Query(query=sql), blobs).data
-    return rows_of(selection, blobs)
 
 
 def test_rows_are_json_objects(store: CollectionStore, blobs: BlobDirectory) -> None:
@@ -109,12 +58,15 @@ def test_a_join_hides_no_column(store: CollectionStore, blobs: BlobDirectory) ->
 
 
 def test_no_rows_is_an_empty_array(store: CollectionStore, blobs: BlobDirectory) -> None:
-    """A query without rows gives an array without rows: never an error, never an earlier run's rows."""
+    """A query without rows gives an array without rows: never an error, never an earlier run's rows.
+
+    (defect 7)
+    """
     assert ask(store, blobs, "SELECT * FROM press") == []
 
 
 def test_rows_come_in_the_order_of_arrival(store: CollectionStore, blobs: BlobDirectory) -> None:
-    """A plain query without an order gets that of positions; a query with one keeps its own."""
+    """A plain query without an order gets that of positions; a query with one keeps its own (defect 4)."""
     store.insert("press", [{"strokes": (n * 7919) % 1000} for n in range(1000)])
     arrived = [row["strokes"] for row in ask(store, blobs, "SELECT strokes FROM press AS p LIMIT 900")]
     assert arrived == [(n * 7919) % 1000 for n in range(900)]
@@ -142,7 +94,10 @@ def test_rows_come_in_the_order_of_arrival(store: CollectionStore, blobs: BlobDi
     ],
 )
 def test_new_rows_are_new_whatever_the_query_looks_like(store: CollectionStore, blobs: BlobDirectory, sql: str) -> None:
-    """Where, order, alias, quotes, join, subquery, union, window or recursion: only rows of the window are seen."""
+    """Where, order, alias, quotes, join, subquery, union, window or recursion: only rows of the window are seen.
+
+    (defect 5)
+    """
     store.insert("lines", [{"line": "a"}])
     store.insert("press", [{"line": "a", "strokes": number} for number in range(10)])
     query = Query(query=sql, new_data_only=True, collection="press")
@@ -157,7 +112,10 @@ def test_new_rows_are_new_whatever_the_query_looks_like(store: CollectionStore, 
 
 
 def test_each_row_is_selected_exactly_once_while_rows_keep_coming(store: CollectionStore, blobs: BlobDirectory) -> None:
-    """Over rounds of selections beside a writer that never stops, no row is missing and none comes twice."""
+    """Over rounds of selections beside a writer that never stops, no row is missing and none comes twice.
+
+    (defects 2, 3)
+    """
     stop, wrote = threading.Event(), threading.Semaphore(0)
 
     def write() -> None:
