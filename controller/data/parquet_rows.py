@@ -84,7 +84,16 @@ class _Field:
             values = [None if value is None else orjson.dumps(value).decode() for value in values]
         if self._kind is ColumnType.TIMESTAMP:
             return pa.array(values, pa.string()).cast(self.arrow.type)
-        return pa.array(values, self.arrow.type)
+        found = pa.array(values)  # told a type, it would cut 2.5 to 2
+        if pa.types.is_null(found.type) or (_is_number(found.type) and _is_number(self.arrow.type)):
+            return found.cast(self.arrow.type)
+        if found.type != self.arrow.type:
+            raise TypeError(f"{found.type} is no {self.arrow.type}")
+        return found
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_int64(kind) or pa.types.is_float64(kind))
 
 
 def _groups(chunks: Iterable[Rows]) -> Iterator[Rows]:

@@ -8,7 +8,6 @@ from controller.data.reservation import Reservation
 from controller.data.row_formats import check_format
 from controller.stores.collections import CollectionStore
 from controller.stores.sources import Sources
-from controller.stores.sqlite_reader import open_empty
 from schemas.collections import CollectionSpec
 from schemas.models import Window
 from schemas.queries import Holdout, Query
@@ -50,5 +49,5 @@ class QueryCheck:
             for name in checked.collections
         }
         read = (spec for spec in specs if spec.name in checked.collections)
-        with open_empty(read, timeout_s=_TIMEOUT_S) as reader:
+        with self._store.empty(read, timeout_s=_TIMEOUT_S) as reader:
             reader.prepare(checked.within(seen, schema=reader.schema), checked.collections, checked.names)
