@@ -35,6 +35,7 @@ class ControllerSettings(FileSettings):
     embedded_broker_port: Port = 1883  # 0: any free one, kept from then on
     control_url: str | None = None  # default: SQLite in data_dir
     collections_url: str | None = None  # default: another SQLite in data_dir
+    collections_query_url: str | None = None  # on PostgreSQL: as whom people's queries run; default: collections_url
     sources: dict[Identifier, SecretStr] = {}  # databases that queries may read, by name: SQLAlchemy URLs
     upload_mb: PositiveInt = 2048  # the largest file that may be uploaded
     query_timeout_s: Duration = 300.0

@@ -17,7 +17,7 @@ from controller.stores.collection_horizon import ANNOUNCE, ANNOUNCE_FUNCTION, TO
 from controller.stores.collection_reader import BUSY_S, Dialect, Reader
 from controller.stores.collection_tables import collections, metadata, rows_table
 from controller.stores.postgres import CONNECT_OPTIONS, said_plainly, with_driver
-from controller.stores.postgres_reader import open_server, open_temporary
+from controller.stores.postgres_reader import open_collections, open_temporary
 from schemas.collections import CollectionSpec
 from schemas.errors import Conflict
 
@@ -82,8 +82,12 @@ class PostgresCollections:
 
     def reader(self, *, timeout_s: float) -> AbstractContextManager[Reader]:
         """See ``CollectionDatabase``."""
-        return open_server(
-            self._query_url, timeout_s=timeout_s, schema=SCHEMA, horizons=self._horizons_of_all, guard_url=self._url
+        return open_collections(
+            self._query_url,
+            guard_url=self._url,
+            schema=SCHEMA,
+            horizons=self._horizons_of_all,
+            timeout_s=timeout_s,
         )
 
     def empty(self, specs: Iterable[CollectionSpec], *, timeout_s: float) -> AbstractContextManager[Reader]:

@@ -55,7 +55,7 @@ class PostgresGuard:
         wrapped = view.format(text.Identifier(_VIEW), text.SQL(sql)).as_bytes(self._connection)
         self._connection.execute(wrapped, binary=True)
         found = self._connection.execute(
-            "SELECT ev_action::text FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class "
+            "SELECT ev_action::text FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class "
             "WHERE c.relname = %s AND c.relnamespace = pg_my_temp_schema()",
             [_VIEW],
         ).fetchone()
@@ -66,7 +66,7 @@ class PostgresGuard:
         numbers = [int(number) for number in _TABLES.findall(tree)]
         for name, place, is_table in self._connection.execute(
             """SELECT c.relname, CASE n.oid WHEN pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END, c.relkind = 'r'
-               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                WHERE c.oid = ANY(%s) AND NOT (c.relname = %s AND n.oid = pg_my_temp_schema())""",
             [numbers, _VIEW],
         ):
@@ -79,7 +79,8 @@ class PostgresGuard:
         numbers = [int(number) for number in _FUNCTIONS.findall(tree)]
         for name, place, changes in self._connection.execute(
             """SELECT p.proname, n.nspname, p.provolatile = 'v'
-               FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = ANY(%s)""",
+               FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+               WHERE p.oid = ANY(%s)""",
             [numbers],
         ):
             if place != "pg_catalog" or (changes and name not in _MAY_VARY) or _TELLS.match(name):

@@ -16,7 +16,7 @@ from controller.stores.postgres_values import load_as_sqlite_does
 from schemas.errors import BadInput, Unreachable
 
 # Before each query everything is as written here, whatever the server's or the account's settings are.
-_SETTINGS = """SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex';
+_SETTINGS = """SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex';
 SET standard_conforming_strings = on; SET lock_timeout = '10s'; SET default_transaction_read_only = {}"""
 
 # The row's size is asked of its own value, so that PostgreSQL can neither work it out before nor leave it out.
@@ -34,7 +34,7 @@ class PostgresReader:
 
     schema: str
     connection: psycopg.Connection
-    guard: PostgresGuard
+    guard: PostgresGuard | None  # None: there is nowhere to look at queries, as on a copy that follows another server
     timeout_s: float
     horizons: Mapping[str, Horizon] = field(default_factory=dict)
     any_table: bool = False
@@ -84,7 +84,8 @@ class PostgresReader:
         if "\x00" in sql:
             raise BadInput("the query holds a NUL character")
         statement = _BOUNDED.format(sql=sql, limit=MAX_ROW_BYTES)
-        self.guard.check(statement, schema=self.schema, tables=None if self.any_table else collections)
+        if self.guard is not None:
+            self.guard.check(statement, schema=self.schema, tables=None if self.any_table else collections)
         return statement.encode()
 
     def _columns(self, statement: bytes) -> tuple[str, ...]:
@@ -118,54 +119,75 @@ def _reason(error: psycopg.Error | UnicodeError) -> str:
 
 
 @contextmanager
-def open_server(
-    url: URL,
-    *,
-    timeout_s: float,
-    schema: str = "public",
-    horizons: Callable[[], Mapping[str, Horizon]] | None = None,
-    guard_url: URL | None = None,
+def open_collections(
+    url: URL, *, guard_url: URL, schema: str, horizons: Callable[[], Mapping[str, Horizon]], timeout_s: float
 ) -> Iterator[Reader]:
-    """Open a transaction that reads one state of a database and can change nothing.
+    """Open a transaction that reads one state of the collections and can change nothing.
 
     Args:
         url: Of the account that queries run as.
+        guard_url: Of an account that may make temporary views.
+        schema: Where the collections are.
+        horizons: Asked for before the state is fixed.
         timeout_s: For each query.
-        schema: Where collections are.
-        horizons: Asked for before the state is fixed; without it, queries may read all tables.
-        guard_url: Of an account that may make temporary views, if ``url``'s may not.
 
     Raises:
         Unreachable: the server does not answer.
-        BadInput: it is a copy that lags behind, or refuses the account.
+        BadInput: it refuses the account, or ``url`` names a server that lags behind.
     """
-    with closing(connect(guard_url or url)) as looking, closing(connect(url)) as reading:
+    with _session(guard_url, read_only=False) as looking, _session(url, read_only=True) as reading:
         with _opening(url):
-            looking.execute(_SETTINGS.format("off"))
-            looking.execute("SELECT set_config('statement_timeout', %s, false)", [f"{timeout_s:.3f}s"])
-            reading.execute(_SETTINGS.format("on"))
-            load_as_sqlite_does(reading)
-        known = horizons() if horizons is not None else {}
-        with _opening(url):
-            reading.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            (is_copy,) = reading.execute("SELECT pg_is_in_recovery()").fetchone() or (False,)  # it fixes the state
-        if is_copy and horizons is not None:
+            for connection in (looking, reading):
+                connection.execute("SET search_path = pg_catalog")
+        known = horizons()
+        if _begin(reading, url):
             raise BadInput("collections_query_url names a server that only follows another; name that other one")
-        guard = PostgresGuard(looking)
-        yield PostgresReader(schema, reading, guard, timeout_s, known, any_table=horizons is None)
+        yield PostgresReader(schema, reading, PostgresGuard(looking), timeout_s, known)
+
+
+@contextmanager
+def open_source(url: URL, *, timeout_s: float) -> Iterator[Reader]:
+    """Open a transaction that reads one state of a database and can change nothing; each query may take ``timeout_s``.
+
+    Raises:
+        Unreachable: the server does not answer.
+        BadInput: it refuses the account.
+    """
+    with _session(url, read_only=False) as looking, _session(url, read_only=True) as reading:
+        is_copy = _begin(reading, url)
+        with _opening(url):
+            may_look = "SELECT has_database_privilege(current_database(), 'TEMPORARY')"
+            guarded = not is_copy and looking.execute(may_look).fetchone() == (True,)
+        guard = PostgresGuard(looking) if guarded else None
+        yield PostgresReader("public", reading, guard, timeout_s, any_table=True)
 
 
 @contextmanager
 def open_temporary(url: URL, statements: list[str], *, timeout_s: float) -> Iterator[Reader]:
-    """Run statements that make temporary tables, to try queries on; nothing stays. Raises as ``open_server``."""
-    with closing(connect(url)) as connection:
+    """Run statements that make temporary tables, to try queries on; nothing stays. Raises as ``open_collections``."""
+    with _session(url, read_only=False) as connection:
         with _opening(url):
-            connection.execute(_SETTINGS.format("off"))
             connection.execute("BEGIN")
             for statement in statements:
                 connection.execute(statement.encode())
-            load_as_sqlite_does(connection)
+            connection.execute("SET LOCAL search_path = pg_catalog")
         yield PostgresReader("pg_temp", connection, PostgresGuard(connection), timeout_s)
+
+
+@contextmanager
+def _session(url: URL, *, read_only: bool) -> Iterator[psycopg.Connection]:
+    with closing(connect(url)) as connection:
+        with _opening(url):
+            connection.execute(_SETTINGS.format("on" if read_only else "off").encode())
+            load_as_sqlite_does(connection)
+        yield connection
+
+
+def _begin(connection: psycopg.Connection, url: URL) -> bool:
+    """Fix the state that is read; returns whether the server only follows another."""
+    with _opening(url):
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
 
 
 @contextmanager
