@@ -220,10 +220,9 @@ async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> 
     database = await asyncio.to_thread(open_database, control_url)
     stack.callback(database.close)
     collections_url = settings.collections_url or f"sqlite:///{folder / 'collections.db'}"
-    collections = await asyncio.to_thread(CollectionStore, collections_url)
+    collections = await asyncio.to_thread(CollectionStore, collections_url, settings.collections_query_url)
     stack.callback(collections.close)
     sources = Sources(settings.sources)
-    stack.callback(sources.close)
     blobs = BlobDirectory(folder / "blobs")
     key = SigningKey.load_or_create(folder / "signing_key.pem")
     secrets_key = StorageKey.load_or_create(folder / "secrets_key")
