@@ -51,6 +51,8 @@ class AgentSettings(FileSettings):
     install: Install = Install()
     environments_mb: PositiveInt = 20_480  # unneeded environments go, oldest first, when all of them take more
     blob_cache_mb: PositiveInt = 10_240  # unneeded blobs go, oldest first, when all of them take more
+    disk_reserve_mb: PositiveInt = 500  # a task is not begun, and is ended, when less disk than this is free
+    energy: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None  # measure it; the country, such as "DEU"
     end_tasks_on_exit: bool = False  # default: tasks go on without the agent and are adopted when it is back
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 

@@ -15,7 +15,6 @@ from schemas.errors import OutOfDisk
 log = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[0-9a-f]{32}")
-LEAST_FREE_BYTES = 100 * 1024**2  # under this an installation is ended, before the agent itself cannot write
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Room:
 
     def __init__(self, root: Path, tasks: Path, *, cap_bytes: int, reserve_bytes: int) -> None:
         self._root, self._tasks = root, tasks
-        self._cap_bytes, self._reserve_bytes = cap_bytes, reserve_bytes
+        self._cap_bytes, self.reserve_bytes = cap_bytes, reserve_bytes
 
     def downloads(self, name: str) -> Path:
         """The folder for uv's cache of that name; what may install from one cache trusts whoever else does."""
@@ -54,20 +53,22 @@ class Room:
         Raises:
             OutOfDisk: there is too little even so.
         """
-        missing_bytes = self._reserve_bytes - self.free_bytes
-        if missing_bytes > 0:
-            self._empty_downloads(disk_use(self._root / "downloads", single=True))
+        if self.is_short():
+            self._empty_downloads(0)
             self._drop_halves()
-            self._drop(victims(self._kept(), self._reserve_bytes - self.free_bytes))
-        if (free_bytes := self.free_bytes) < self._reserve_bytes:
+            self._drop(victims(self._kept(), self.reserve_bytes - self._free_bytes))
+        if self.is_short():
             raise OutOfDisk(
-                f"not enough disk to install requirements: {free_bytes / 1e6:.0f} MB are free at {self._root}, "
-                f"{self._reserve_bytes / 1e6:.0f} MB have to be"
+                f"not enough disk to install requirements: {self._free_bytes / 1e6:.0f} MB are free at {self._root}, "
+                f"{self.reserve_bytes / 1e6:.0f} MB have to be (disk_reserve_mb of the agent's configuration)"
             )
 
+    def is_short(self) -> bool:
+        """Whether less than the reserve is left of the disk."""
+        return self._free_bytes < self.reserve_bytes
+
     @property
-    def free_bytes(self) -> int:
-        """What is left of the disk."""
+    def _free_bytes(self) -> int:
         self._root.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self._root).free
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from edge_agent.execution.environment_lock import locked
 from edge_agent.execution.environment_place import Place
-from edge_agent.execution.environment_room import LEAST_FREE_BYTES, Room
+from edge_agent.execution.environment_room import Room
 from edge_agent.execution.executor import Environment, TaskRequest
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.log_lines import follow
@@ -127,9 +127,9 @@ class EnvironmentCache:
 
     async def _watch_disk(self, running: asyncio.Task[int]) -> None:
         """End an installation before it has filled the disk. Raises OutOfDisk."""
-        await until(lambda: self.room.free_bytes < LEAST_FREE_BYTES)
+        await until(self.room.is_short)
         running.cancel()
-        left_mb = LEAST_FREE_BYTES / 1e6
+        left_mb = self.room.reserve_bytes / 1e6
         raise OutOfDisk(
             f"the installation of the requirements was ended: it left less than {left_mb:.0f} MB of disk free"
         )

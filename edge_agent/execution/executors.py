@@ -9,7 +9,9 @@ from edge_agent.settings import AgentSettings
 def make_executor(settings: AgentSettings, folder: DataFolder) -> Executor:
     """The executor for this edge's tasks."""
     install = InstallSettings(
-        **settings.install.model_dump(), environments_bytes=settings.environments_mb * 1024 * 1024
+        **settings.install.model_dump(),
+        environments_bytes=settings.environments_mb * 1024 * 1024,
+        reserve_bytes=settings.disk_reserve_mb * 1024 * 1024,
     )
     if settings.executor == "process":
         from edge_agent.execution.process_executor import ProcessExecutor  # noqa: PLC0415 - see above

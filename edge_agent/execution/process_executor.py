@@ -45,6 +45,8 @@ class ProcessExecutor:
 
     async def prepare(self, request: TaskRequest, note: Callable[[str], None]) -> Environment:
         """Make a virtual environment with the agent's own Python, or find it."""
+        if request.edge_folder is not None:
+            note(f"a process of this machine can write to {request.edge_folder} too, as far as the agent's user may")
         key = key_of(request, self.name, sys.version, self._python)
         installers = process_installers(self._install, self._environments.room.downloads(self.name))
         return await self._environments.get(key, request, installers, note)

@@ -17,7 +17,6 @@ from uuid import uuid4
 import pytest
 
 from edge_agent.execution.environment_place import Place, disk_use
-from edge_agent.execution.environment_room import LEAST_FREE_BYTES
 from edge_agent.execution.environments import EnvironmentCache, Installer
 from edge_agent.execution.executor import TaskKey, TaskRequest
 from edge_agent.execution.images import availability
@@ -226,11 +225,10 @@ async def test_a_disk_without_room_is_told_before_anything_is_installed(tmp_path
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk a little larger than what an installation has to leave free."""
+    """A disk of 48 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    size = f"size={LEAST_FREE_BYTES + 16 * 1024 * 1024}"
-    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("only root can make a small disk")
     yield disk
@@ -239,15 +237,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_an_installation_that_fills_the_disk_is_ended(small_disk: Path, tmp_path: Path) -> None:
     """Before an installation has filled the disk it is ended as out of disk, and what it wrote is gone."""
-    cache = EnvironmentCache(small_disk / "environments", tmp_path / "tasks", InstallSettings(reserve_bytes=0))
+    cache = EnvironmentCache(small_disk / "environments", tmp_path / "tasks", InstallSettings(reserve_bytes=16_000_000))
 
     async def fill_and_wait(place: Place, lock: int) -> int:
-        await fill(32)(place, lock)
+        await fill(40)(place, lock)
         await asyncio.Event().wait()
         return 0
 
     async with asyncio.timeout(30):
-        with pytest.raises(OutOfDisk, match="left less than 105 MB of disk free"):
+        with pytest.raises(OutOfDisk, match="left less than 16 MB of disk free"):
             await cache.get("1" * 32, task(tmp_path), [Installer("pip", fill_and_wait)], lambda _note: None)
     assert disk_use(small_disk) < 1024 * 1024
 
