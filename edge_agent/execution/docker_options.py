@@ -57,6 +57,7 @@ def task_options(
         alone = {"BindOptions": {"NonRecursive": True}}
         mounts.append(_mount(request.edge_folder, EDGE_FOLDER, read_only=True) | alone)
         variables["edge_folder_path"] = EDGE_FOLDER
+    secrets = [] if request.secrets is None else ["--secrets", SECRETS]
     if request.secrets is not None:
         mounts.append(_mount(request.secrets, SECRETS, read_only=True))
     networked = limits.network == "allow"
@@ -69,7 +70,7 @@ def task_options(
         ),
         "image": environment.image_digest,
         "name": container_name(request.key),
-        "entrypoint": [f"{ENVIRONMENT}/bin/python", "-I", f"{TASK}/input/runner", TASK],
+        "entrypoint": [f"{ENVIRONMENT}/bin/python", "-I", f"{TASK}/input/runner", TASK, *secrets],
         "environment": {"LANG": "C.UTF-8"} | variables | trust,
         "mounts": mounts + authorities,
         "network_mode": "bridge" if networked else "none",

@@ -56,6 +56,7 @@ async def prepare(world: World, **edge: Any) -> None:
 
 async def until_it_waits(world: World, run_id: UUID) -> Path:
     """Wait until the script has told all that it tells; returns the attempt's folder."""
+    await world.until_state(run_id, RunState.RUNNING)
     await until(lambda: "waiting" in world.client.logs(run_id).lines or None, "the script's last words")
     return world.folder / f"press-1-data/tasks/{run_id}-1"
 
