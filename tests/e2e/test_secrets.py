@@ -140,6 +140,18 @@ async def test_a_container_does_not_show_its_secrets(world: World) -> None:
         await check_that_nobody_else_got_it(world, run_id, heard)
 
 
+async def test_a_cancelled_run_leaves_no_secret_on_its_edge(world: World) -> None:
+    """While its scripts run the values lie in memory; once the run is cancelled they are gone."""
+    await prepare(world)
+    run_id = await world.run_job()
+    await until_it_waits(world, run_id)
+    memory = memory_folder(world.folder / "press-1-data")
+    assert memory is not None
+    assert [path.name for path in memory.iterdir()] == [f"{run_id}-1"]
+    await asyncio.to_thread(world.client.cancel_run, run_id)
+    await until(lambda: not list(memory.iterdir()) or None, "the opened secrets to be removed")
+
+
 async def test_a_run_waits_for_its_secret_and_for_its_edges_key(world: World) -> None:
     """What is missing is the run's reason, with the command; once it is there the run goes on by itself."""
     await prepare(world)
