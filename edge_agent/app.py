@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 
 from edge_agent.blob_cache import BlobCache, blobs_of_models, blobs_of_pipelines, blobs_of_tasks
+from edge_agent.contact import Contact
+from edge_agent.energy.measuring import EnergyMeasuring
 from edge_agent.events import Outbox
 from edge_agent.execution.container_user import user
 from edge_agent.execution.secret_folder import SecretFolders, memory_folder
@@ -45,6 +47,7 @@ async def run(settings: AgentSettings) -> None:
     async with open_ground(settings, announcer) as ground, AsyncExitStack() as stack:
         group = asyncio.TaskGroup()
         agent = Agent(settings, session_id, announcer, ground, group)
+        stack.push_async_callback(agent.close_energy)
         stack.push_async_callback(agent.close_pipelines)
         if settings.end_tasks_on_exit:
             stack.push_async_callback(agent.stop_tasks)
@@ -60,6 +63,9 @@ class Agent:
     ) -> None:
         self._settings, self._announcer, self._ground, self._group = settings, announcer, ground, group
         edge = settings.edge
+        self._contact = Contact(ground.folder.cut_off)
+        self._reserve_bytes = settings.disk_reserve_mb * 1024 * 1024
+        self._energy = EnergyMeasuring(settings.energy)
         self._outbox = Outbox(ground.link, ground.journal, edge)
         self._reporter = Reporter(ground.link, every_s=settings.report_every_s)
         self._sender = BlobSender(ground.blob_link, ground.blobs, edge=edge)
@@ -89,6 +95,7 @@ class Agent:
             "acknowledgements": self._take_acknowledgements(),
             "controller": self._follow_controller(),
             "connections": self._announcer.follow_connections(link, self._tell_anew),
+            "contact": self._contact.follow(link),
             "events": self._outbox.serve(),
             "reports": self._reporter.serve(self._gatherer.report),
             "blobs": self._sender.serve(),
@@ -101,6 +108,10 @@ class Agent:
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_STOP_S):
                 await self._board.stop_with_agent()
+
+    async def close_energy(self) -> None:
+        """Measure nothing more."""
+        await self._energy.close()
 
     async def close_pipelines(self) -> None:
         """End the pipeline workers; the broker keeps what comes for them."""
@@ -124,7 +135,7 @@ class Agent:
     async def _follow_controller(self) -> None:
         link = self._ground.link
         messages = await link.subscribe_patiently(topics.CONTROLLER_PRESENCE.to())
-        await self._announcer.follow_controller(link, messages, self._tell_anew)
+        await self._announcer.follow_controller(link, messages, self._contact, self._tell_anew)
 
     def _tell_anew(self) -> None:
         self._outbox.send_again()
@@ -138,13 +149,17 @@ class Agent:
         return Workshop(
             edge=self._settings.edge,
             executor=self._ground.executor,
-            inputs=Inputs(fetcher),
+            inputs=Inputs(fetcher, reserve_bytes=self._reserve_bytes),
             blobs=self._ground.blobs,
             journal=self._ground.journal,
             secrets=self._secrets(fetcher),
             folders=self._ground.folder.tasks,
             link=self._ground.link,
+            contact=self._contact,
+            energy=self._energy,
+            reserve_bytes=self._reserve_bytes,
             on_change=self._task_changed,
+            edge_folders=self._settings.folders,
         )
 
     def _secrets(self, fetcher: Fetcher) -> TaskSecrets:

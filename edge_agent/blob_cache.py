@@ -68,6 +68,8 @@ def blobs_of_tasks(tasks: Iterable[Task], blobs: BlobDirectory) -> Iterator[Blob
         if task.exited is not None:
             if task.exited.log is not None:
                 yield task.exited.log
+            if task.exited.progress is not None:
+                yield task.exited.progress
             if (made := task.exited.outputs) is not None:
                 yield from (made.model, *made.additional.values())
             continue

@@ -21,6 +21,11 @@ class DataFolder:
         return self.root / "pipeline_sessions.json"
 
     @property
+    def cut_off(self) -> Path:
+        """Since when there is no contact to the controller; is not there while there is."""
+        return self.root / "cut_off_since"
+
+    @property
     def blobs(self) -> Path:
         """Bytes by digest."""
         return self.root / "blobs"

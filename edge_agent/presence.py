@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
+from edge_agent.contact import Contact
 from schemas import topics
 from schemas.errors import Unreachable
 from schemas.names import EdgeName
@@ -33,7 +34,9 @@ class Announcer:
         async for _ in link.connections():
             await self._announce(link, tell_anew)
 
-    async def follow_controller(self, link: Link, messages: Subscription, tell_anew: Callable[[], None]) -> None:
+    async def follow_controller(
+        self, link: Link, messages: Subscription, contact: Contact, tell_anew: Callable[[], None]
+    ) -> None:
         """The same for a reborn controller: it may have missed something, or come from an older backup."""
         async for message in messages:
             try:
@@ -41,6 +44,7 @@ class Announcer:
             except ValueError as error:
                 log.warning("controller's presence not understood", extra={"reason": str(error)})
                 continue
+            contact.heard(online=controller.online)
             if controller.online and controller.session_id != self._controller_session:
                 self._controller_session = controller.session_id
                 await self._announce(link, tell_anew)

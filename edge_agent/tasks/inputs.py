@@ -6,19 +6,19 @@ from pydantic import ValidationError
 
 from edge_agent.execution.executor import TaskKey
 from edge_agent.fetching import Fetcher
-from schemas.errors import TaskFailed, TidemillError
+from schemas.errors import OutOfDisk, TaskFailed, TidemillError, TooLarge
 from schemas.names import BlobRef
+from schemas.runs import Usage
 from schemas.tasks import TaskSpec
 
 SPEC_LIMIT_BYTES = 4 * 1024 * 1024
-RESERVE_BYTES = 50 * 1024 * 1024  # a task is not begun on a disk that its log alone would fill
 
 
 class Inputs:
     """Fetches what a task needs before its folder can be made."""
 
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
+    def __init__(self, fetcher: Fetcher, *, reserve_bytes: int) -> None:
+        self._fetcher, self._reserve_bytes = fetcher, reserve_bytes
 
     async def spec(self, key: TaskKey, ref: BlobRef, note: Callable[[str], None]) -> TaskSpec:
         """The task's spec, fetched unless it is here.
@@ -37,28 +37,34 @@ class Inputs:
             raise TaskFailed(f"the spec {ref.digest} is of run {spec.run_id}, not of run {key.run_id}")
         return spec
 
-    async def fetch(self, spec: TaskSpec, note: Callable[[str], None]) -> None:
-        """Bring every input here, whole and verified.
+    async def fetch(self, spec: TaskSpec, note: Callable[[str], None]) -> Usage:
+        """Bring every input here, whole and verified; how much of them came, and how much was here.
 
         Raises:
-            TaskFailed: one cannot be had, or the disk is too small for them and the outputs; the reason names it.
+            OutOfDisk: the disk is too small for them.
+            TaskFailed: one cannot be had; the reason names it.
         """
         inputs = dict(named_inputs(spec))
         missing = {ref.digest: ref.size_bytes for ref in inputs.values() if not self._fetcher.held(ref)}
         copied_bytes = sum(ref.size_bytes for ref in inputs.values())  # into the task's folder
-        needed_bytes = sum(missing.values()) + copied_bytes + RESERVE_BYTES
+        needed_bytes = sum(missing.values()) + copied_bytes + self._reserve_bytes
         if needed_bytes > self._fetcher.free_bytes:
-            raise TaskFailed(
+            raise OutOfDisk(
                 f"not enough disk for the inputs: they need {needed_bytes / 1e6:.0f} MB to be fetched and laid out, "
-                f"{self._fetcher.free_bytes / 1e6:.0f} MB are free"
+                f"with what is to stay free (disk_reserve_mb), {self._fetcher.free_bytes / 1e6:.0f} MB are free"
             )
         if missing:
             note(f"fetching {len(missing)} inputs, {sum(missing.values()) / 1e6:.1f} MB")
         for name, ref in inputs.items():
             try:
                 await self._fetcher.fetch(ref, note)
+            except TooLarge as error:
+                raise OutOfDisk(f"not enough disk for the input {name}: {error}") from error
             except TidemillError as error:
                 raise TaskFailed(f"the input {name} cannot be had: {error}") from error
+        fetched_bytes = sum(missing.values())
+        total_bytes = sum({ref.digest: ref.size_bytes for ref in inputs.values()}.values())
+        return Usage(fetched_bytes=fetched_bytes, cached_bytes=total_bytes - fetched_bytes)
 
 
 def named_inputs(spec: TaskSpec) -> Iterator[tuple[str, BlobRef]]:
@@ -67,6 +73,8 @@ def named_inputs(spec: TaskSpec) -> Iterator[tuple[str, BlobRef]]:
         yield f"script {script.name}", script.blob
     for data in spec.data:
         yield f"data {data.index}", data.blob
+    if spec.holdout is not None:
+        yield "holdout", spec.holdout.blob
     for path, ref in spec.additional.items():
         yield f"additional {path}", ref
     if spec.requirements is not None:

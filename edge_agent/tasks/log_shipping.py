@@ -1,15 +1,15 @@
-"""Sending a running task's log lines as they come; what does not get through is in the log's blob later."""
+"""Sending a running task's log and progress as they come; what does not get through is in their blobs later."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from edge_agent.execution.executor import Executor, TaskHandle
-from schemas import topics
+from edge_agent.execution.executor import TaskHandle
+from edge_agent.tasks.progress import live_points
+from edge_agent.tasks.workshop import Workshop
 from schemas.errors import TidemillError
-from schemas.names import EdgeName
 from schemas.runs import LogBatch
-from transport.mqtt import Link
+from schemas.topics import RUN_LOGS, RUN_PROGRESS, Topic
 
 BATCH_LINES = 200
 BATCH_LENGTH = 100_000  # characters
@@ -20,36 +20,47 @@ Lines = asyncio.Queue[str | None]  # None: no more will come
 
 
 @asynccontextmanager
-async def shipped_log(link: Link, edge: EdgeName, executor: Executor, handle: TaskHandle) -> AsyncIterator[None]:
-    """Ship the task's log while the context lasts, and its last lines at the end if the broker takes them soon."""
-    shipping = asyncio.create_task(_ship(link, edge, executor, handle), name=f"log of task {handle.key}")
+async def shipped_output(shop: Workshop, handle: TaskHandle) -> AsyncIterator[None]:
+    """Ship while the context lasts, and the last lines at the end if the broker takes them soon."""
+    over = asyncio.Event()
+
+    async def ended() -> bool:
+        return over.is_set()
+
+    log = _ship(shop, handle, RUN_LOGS, shop.executor.log_lines(handle, 0))
+    progress = _ship(shop, handle, RUN_PROGRESS, live_points(shop.folders, handle.key, ended))
+    shipping = {
+        asyncio.create_task(log, name=f"log of task {handle.key}"),
+        asyncio.create_task(progress, name=f"progress of task {handle.key}"),
+    }
     try:
         yield
-        await asyncio.wait({shipping}, timeout=LAST_LINES_S)
+        over.set()
+        await asyncio.wait(shipping, timeout=LAST_LINES_S)
     finally:
-        shipping.cancel()
-        with suppress(asyncio.CancelledError):
-            await shipping
+        for task in shipping:
+            task.cancel()
+        for task in shipping:
+            with suppress(asyncio.CancelledError):
+                await task
 
 
-async def _ship(link: Link, edge: EdgeName, executor: Executor, handle: TaskHandle) -> None:
-    topic = topics.RUN_LOGS.to(edge=edge, run=str(handle.key.run_id))
+async def _ship(shop: Workshop, handle: TaskHandle, topic: Topic, lines: AsyncIterator[str]) -> None:
+    run_id, attempt = handle.key.run_id, handle.key.attempt
     queue: Lines = asyncio.Queue(maxsize=BATCH_LINES)
     first_line = 0
     async with asyncio.TaskGroup() as group:
-        group.create_task(_read(executor, handle, queue), name=f"log lines of task {handle.key}")
-        while lines := await _next_batch(queue):
-            batch = LogBatch(
-                run_id=handle.key.run_id, attempt=handle.key.attempt, first_line=first_line, lines=tuple(lines)
-            )
-            first_line += len(lines)
+        group.create_task(_read(lines, queue), name=f"{topic.pattern} of task {handle.key}")
+        while batch := await _next_batch(queue):
+            message = LogBatch(run_id=run_id, attempt=attempt, first_line=first_line, lines=tuple(batch))
+            first_line += len(batch)
             with suppress(TidemillError):  # no broker: this batch is lost, the next may get through
-                await link.publish(topic, batch.to_wire())
+                await shop.link.publish(topic.to(edge=shop.edge, run=str(run_id)), message.to_wire())
 
 
-async def _read(executor: Executor, handle: TaskHandle, queue: Lines) -> None:
+async def _read(lines: AsyncIterator[str], queue: Lines) -> None:
     with suppress(TidemillError):  # the executor went away; the end of the task will tell
-        async for line in executor.log_lines(handle, 0):
+        async for line in lines:
             await queue.put(line)
     await queue.put(None)
 

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from edge_agent.execution import task_folder
+from edge_agent.execution.edge_folders import allowed_folder
 from edge_agent.execution.executor import Environment, TaskRequest
 from edge_agent.patience import to_its_end, until_reachable
 from edge_agent.tasks.task_machine import Task
 from edge_agent.tasks.workshop import Workshop
-from schemas.runs import Started
+from schemas.runs import Started, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Prepared:
 
     request: TaskRequest
     environment: Environment
+    usage: Usage
 
 
 async def prepare(shop: Workshop, task: Task, note: Callable[[str], None]) -> Prepared:
@@ -28,12 +31,17 @@ async def prepare(shop: Workshop, task: Task, note: Callable[[str], None]) -> Pr
         OSError: the disk does not take it.
     """
     spec = await shop.inputs.spec(task.key, task.spec, note)
-    await shop.inputs.fetch(spec, note)
-    request = await to_its_end(asyncio.to_thread(task_folder.create, shop.folders, task.key, spec, shop.blobs))
+    edge_folder = None
+    if spec.edge_folder is not None:
+        edge_folder = await asyncio.to_thread(allowed_folder, spec.edge_folder, shop.edge_folders)
+    usage = await shop.inputs.fetch(spec, note)
+    laying_out = partial(task_folder.create, reserve_bytes=shop.reserve_bytes)
+    request = await to_its_end(asyncio.to_thread(laying_out, shop.folders, task.key, spec, shop.blobs))
+    request = replace(request, edge_folder=edge_folder)
     note("making the environment ready")
     environment = await until_reachable(lambda: shop.executor.prepare(request, note), note)
     # Last, so that values lie about for no longer than the scripts that need them.
-    return Prepared(await shop.secrets.lay_out(request, spec, task.secrets, note), environment)
+    return Prepared(await shop.secrets.lay_out(request, spec, task.secrets, note), environment, usage)
 
 
 def started(executor: str, environment: Environment) -> Started:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from edge_agent.execution import task_folder
 from edge_agent.execution.executor import TaskHandle
 from edge_agent.patience import to_its_end, until_reachable
-from edge_agent.tasks.log_shipping import shipped_log
+from edge_agent.tasks.log_shipping import shipped_output
 from edge_agent.tasks.outcomes import VANISHED
 from edge_agent.tasks.preparation import prepare, started
-from edge_agent.tasks.task_end import STOP_GRACE_S, gather, result_in_time
+from edge_agent.tasks.task_end import STOP_GRACE_S, gather, result_in_time, with_energy
 from edge_agent.tasks.task_machine import (
     Condemned,
     Ended,
@@ -27,7 +27,7 @@ from edge_agent.tasks.task_machine import (
     pending,
 )
 from edge_agent.tasks.workshop import Workshop
-from schemas.errors import TidemillError
+from schemas.errors import OutOfDisk, TidemillError
 from schemas.report import TaskState, TaskStatus
 from schemas.runs import Exited, Outcome
 
@@ -102,7 +102,7 @@ class TaskLife:
             self._fail(error)
             return
         executor = self._shop.executor
-        self._save(Launching(started(executor.name, ready.environment), datetime.now(UTC)))
+        self._save(Launching(started(executor.name, ready.environment), datetime.now(UTC), ready.usage))
         try:
             handle = await until_reachable(
                 lambda: to_its_end(executor.start(ready.request, ready.environment)), self.wait_for
@@ -110,10 +110,13 @@ class TaskLife:
         except TidemillError as error:
             self._fail(error)
             return
+        self._shop.energy.begin(self.task.key)
         self._save(Launched(handle.ref))
 
     def _fail(self, error: Exception) -> None:
-        self._save(Ended(Exited(outcome=Outcome.PREPARE_FAILED, reason=str(error)[:REASON_LENGTH])))
+        full = isinstance(error, OutOfDisk) or (isinstance(error, OSError) and error.errno in task_folder.NO_ROOM)
+        outcome = Outcome.OUT_OF_DISK if full else Outcome.PREPARE_FAILED
+        self._save(Ended(Exited(outcome=outcome, reason=str(error)[:REASON_LENGTH])))
 
     async def _find(self) -> None:
         handle = await until_reachable(lambda: self._shop.executor.find(self.task.key), self.wait_for)
@@ -125,11 +128,11 @@ class TaskLife:
     async def _watch(self) -> None:
         handle = TaskHandle(self.task.key, self.task.handle or "")
         spec = await self._shop.inputs.spec(self.task.key, self.task.spec, self.wait_for)
-        async with shipped_log(self._shop.link, self._shop.edge, self._shop.executor, handle):
-            result = await result_in_time(
-                self._shop.executor, handle, self.task, spec.limits.timeout_s, condemn=self._save
-            )
-        self._save(Ended(await gather(self._shop, self.task, handle, spec, result)))
+        async with shipped_output(self._shop, handle):
+            result = await result_in_time(self._shop, handle, self.task, spec, condemn=self._save)
+            measured = self._shop.energy.end(self.task.key)
+        exited = await gather(self._shop, self.task, handle, spec, result)
+        self._save(Ended(with_energy(exited, await self._shop.energy.told(measured))))
 
     def _give_up(self, step: Step, error: Exception) -> None:
         """End a task for a reason that is ours: before its scripts ran it has failed, after that it is lost."""

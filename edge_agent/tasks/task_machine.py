@@ -9,7 +9,7 @@ ACCEPTED ─Noted▶ PREPARING ─Launching▶ RUNNING ─Launched─▶ RUNNING
 begun, so the executor is asked, and a task that it does not know is lost rather than started again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt
@@ -18,7 +18,7 @@ from edge_agent.execution.executor import TaskKey
 from schemas.errors import InvalidTransition
 from schemas.names import BlobRef
 from schemas.report import TaskState
-from schemas.runs import Accepted, EdgeEvent, Exited, Outcome, Preparing, Started
+from schemas.runs import Accepted, EdgeEvent, Exited, Outcome, Preparing, Started, Usage
 
 NOTES_KEPT = 200  # Preparing events of one attempt; later notes show in the report alone
 
@@ -34,6 +34,7 @@ class Task(BaseModel):
     reason: str = ""  # what it is doing, or waiting for
     launch: Started | None = None  # saved before the scripts start, told after
     launched_at: AwareDatetime | None = None  # wall clock, so that the timeout survives a restart of the agent
+    usage: Usage = Usage()  # as far as it was known before the scripts started
     handle: str | None = None  # the executor's reference, once known
     verdict: Outcome | None = None  # decided before its scripts ended: timed out, or ended with the agent
     verdict_reason: str = ""
@@ -55,6 +56,7 @@ class Launching:
 
     started: Started
     at: AwareDatetime
+    usage: Usage = field(default_factory=Usage)  # of the preparation
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,9 @@ def advance(task: Task, event: TaskEvent) -> tuple[Task, tuple[EdgeEvent, ...]]:
             return _with(task, state=TaskState.STOPPING, reason="no longer wanted"), ()
         case TaskState.ACCEPTED | TaskState.PREPARING, Noted(note):
             return _noted(task, note)
-        case TaskState.PREPARING, Launching(started, at):
-            return _with(task, state=TaskState.RUNNING, reason="starting", launch=started, launched_at=at), ()
+        case TaskState.PREPARING, Launching(started, at, usage):
+            launch = {"launch": started, "launched_at": at, "usage": usage}
+            return _with(task, state=TaskState.RUNNING, reason="starting", **launch), ()
         case TaskState.RUNNING, Launched(ref):
             told = (task.launch,) if task.handle is None and task.launch is not None else ()
             return _with(task, handle=ref, reason=""), told

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.contact import Contact
+from edge_agent.energy.measuring import EnergyMeasuring
 from edge_agent.execution.executor import Executor
 from edge_agent.journal import Journal
 from edge_agent.secrets import TaskSecrets
@@ -25,4 +27,8 @@ class Workshop:
     secrets: TaskSecrets
     folders: Path
     link: Link
+    contact: Contact
+    energy: EnergyMeasuring
+    reserve_bytes: int  # of disk; no task may take it
     on_change: Callable[[], None]  # something was saved: events wait to be sent, and the report has changed
+    edge_folders: tuple[Path, ...] = ()  # what jobs may read of this machine, and all below

@@ -82,7 +82,7 @@ async def test_inputs_larger_than_the_disk_are_refused_before_they_are_fetched(s
     run = scripted.run(MODEL, data=[huge])
     await scripted.want(run)
     exited = await scripted.event(run, Exited)
-    assert exited.outcome is Outcome.PREPARE_FAILED
+    assert exited.outcome is Outcome.OUT_OF_DISK
     assert "not enough disk" in exited.reason
 
 

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from edge_agent.contact import Contact
+from edge_agent.energy.measuring import EnergyMeasuring
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.process_executor import ProcessExecutor
 from edge_agent.execution.secret_folder import SecretFolders
@@ -91,12 +93,15 @@ class Bench:
         return Workshop(
             edge="press-1",
             executor=ProcessExecutor(tasks, environments, InstallSettings()),
-            inputs=Inputs(fetcher),
+            inputs=Inputs(fetcher, reserve_bytes=0),
             blobs=self.blobs,
             journal=journal,
             secrets=TaskSecrets("press-1", None, fetcher, SecretFolders(tasks, None, owner=None)),
             folders=tasks,
             link=self._link,
+            contact=Contact(self._folder / "cut_off_since"),
+            energy=EnergyMeasuring(None),
+            reserve_bytes=0,
             on_change=on_change,
         )
 
