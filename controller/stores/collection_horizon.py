@@ -57,7 +57,9 @@ SELECT l.classid AS number, l.objid::bigint AS low_bits, l.pid, coalesce(a.usena
        extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8 AS age_s
 FROM pg_locks l
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-LEFT JOIN pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
+LEFT JOIN pg_locks t ON l.pid IS NULL AND t.pid IS NULL AND t.virtualtransaction = l.virtualtransaction
+    AND t.locktype = 'transactionid'
+LEFT JOIN pg_prepared_xacts p ON p.transaction = t.transactionid
 WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.mode = 'ShareLock' AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)

@@ -21,7 +21,7 @@ _MAY_VARY = frozenset({"random", "clock_timestamp", "timeofday", "statement_time
 """Functions that give something else each time, and still only compute."""
 
 _TELLS = re.compile(
-    r"pg_|lo_|has_|inet_(client|server)_|txid_|current_setting$|.*_to_xml|version$|row_security|col_desc"
+    r"pg_(?!column_size$)|lo_|has_|txid_|inet_(client|server)_|current_setting$|version$|.*_to_xml|.*_description$"
 )
 """Names of functions that do not write, yet tell of the server, or read tables that they are given by name."""
 
