@@ -26,6 +26,7 @@ bench: $(READY)  ## Measure; tables on the screen, JSON in dist/benchmarks
 	@$(BIN)/python -m benchmarks.idle --json dist/benchmarks/idle.json
 	@$(BIN)/python -m benchmarks.traffic --json dist/benchmarks/traffic.json
 	@$(BIN)/python -m benchmarks.blob_transfer --json dist/benchmarks/blob_transfer.json
+	@$(BIN)/python -m benchmarks.selection --json dist/benchmarks/selection.json
 
 format: $(READY)  ## Write the code as `check` wants it
 	$(BIN)/ruff format .
