@@ -23,6 +23,8 @@ bench: $(READY)  ## Measure; tables on the screen, JSON in dist/benchmarks
 	@mkdir -p dist/benchmarks
 	@$(BIN)/python -m benchmarks.run_overhead --executor process --json dist/benchmarks/run_process.json
 	@$(BIN)/python -m benchmarks.run_overhead --executor docker --json dist/benchmarks/run_docker.json
+	@$(BIN)/python -m benchmarks.environments --executor process --json dist/benchmarks/environments_process.json
+	@$(BIN)/python -m benchmarks.environments --executor docker --json dist/benchmarks/environments_docker.json
 	@$(BIN)/python -m benchmarks.idle --json dist/benchmarks/idle.json
 	@$(BIN)/python -m benchmarks.traffic --json dist/benchmarks/traffic.json
 	@$(BIN)/python -m benchmarks.blob_transfer --json dist/benchmarks/blob_transfer.json
