@@ -94,7 +94,7 @@ def selecting(folder: Path, wanted: Format) -> Callable[[], Path]:
 
 def one(folder: Path, way: str) -> None:
     """Do it once in this process, and tell how long it took and how much memory it had beyond being idle."""
-    works = {wanted: selecting(folder, wanted) for wanted in FORMATS if wanted == way}
+    works: dict[str, Callable[[], Path]] = {wanted: selecting(folder, wanted) for wanted in FORMATS if wanted == way}
     work = works.get(way, lambda: bare(folder / "collections.db", folder / "bare.json"))
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     idle_mb = memory_mb("VmRSS")
