@@ -53,8 +53,8 @@ class PostgresServer:
         self._run("pg_ctl", "start", "--wait", f"--log={self._folder}/server.log", f"--options={options}")
 
     def stop(self) -> None:
-        """End it at once, and with it every connection."""
-        self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
+        """End it, and with it every connection."""
+        self._run("pg_ctl", "stop", "--wait", "--mode=fast")
 
     @contextmanager
     def database(self) -> Iterator[str]:

@@ -36,7 +36,9 @@ class _Number(Loader):
 
     def load(self, data: Buffer) -> int | float:
         text = bytes(data)
-        return int(text) if text.lstrip(b"-").isdigit() and len(text) < 19 else float(text)
+        if text.lstrip(b"-").isdigit() and abs(whole := int(text)) < 2**63:
+            return whole
+        return float(text)
 
 
 class _Moment(TimestamptzLoader):
