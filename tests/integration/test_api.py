@@ -58,12 +58,14 @@ def test_every_route_needs_the_token(api: Api, authorization: str | None) -> Non
 
 def test_routes_are_not_told_to_strangers(api: Api) -> None:
     """A path that does not exist is 401 without a token, and 404 with one."""
-    assert httpx.get(f"{api.url}/api/v1/secrets").status_code == 401
-    assert problem(api.http.get("secrets")).code == "not_found"
+    assert httpx.get(f"{api.url}/api/v1/treasures").status_code == 401
+    assert problem(api.http.get("treasures")).code == "not_found"
 
 
 NOT_FOUND = [
     ("GET", "edges/nobody", "nobody"),
+    ("POST", "edges/nobody/rekey", "nobody"),
+    ("DELETE", "secrets/none", "none"),
     ("GET", "collections/nothing", "nothing"),
     ("GET", "collections/nothing/rows", "nothing"),
     ("GET", "collections/nothing/rejects", "nothing"),
