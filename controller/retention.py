@@ -37,8 +37,17 @@ class Freed:
 class Retention:
     """Forgets what is beyond each job's ``keep``, and the files that nothing refers to any more."""
 
-    def __init__(self, database: Database, blobs: BlobDirectory, records: RunRecords) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobDirectory,
+        records: RunRecords,
+        *,
+        first_after_s: float = FIRST_AFTER_S,
+        pause_s: float = PAUSE_S,
+    ) -> None:
         self._database, self._blobs, self._records = database, blobs, records
+        self._first_after_s, self._pause_s = first_after_s, pause_s
         self._ended: set[str] = set()  # jobs of which a run ended
         self._wake = asyncio.Event()
         self.freed = Freed()
@@ -52,20 +61,29 @@ class Retention:
     async def serve(self) -> None:
         """Forget, until cancelled: after runs ended what their jobs do not keep, and every hour whatever is left."""
         clock = asyncio.get_running_loop().time
-        due = clock() + FIRST_AFTER_S
+        due = clock() + self._first_after_s
         while True:
             try:
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
-                    await asyncio.sleep(PAUSE_S)
+                    await asyncio.sleep(self._pause_s)
             except TimeoutError:
-                await self.forget_all()
-                await self.sweep()
+                await self._look(None)
                 due = clock() + EVERY_S
                 continue
             self._wake.clear()
             jobs, self._ended = self._ended, set()
-            await self.forget_of(jobs if len(jobs) <= MOST_JOBS else None)
+            await self._look(jobs)
+
+    async def _look(self, jobs: Collection[str] | None) -> None:
+        try:
+            if jobs is None:
+                await self.forget_all()
+                await self.sweep()
+            else:
+                await self.forget_of(jobs if len(jobs) <= MOST_JOBS else None)
+        except OSError as error:  # a file that cannot be removed is no reason to stop the controller
+            log.warning("past not forgotten", extra={"reason": str(error)})
 
     async def forget_of(self, jobs: Collection[str] | None = None) -> None:
         """Forget what these jobs, or all, do not keep: a little in each transaction, so that nobody waits long."""

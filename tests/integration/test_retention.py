@@ -14,6 +14,7 @@ import pytest
 from sqlmodel import select
 
 from controller.blob_sweep import referred
+from controller.retention import Retention
 from controller.runs.steps import Run
 from controller.stores.blob_references import blob_references
 from controller.stores.edges import add_edge
@@ -32,6 +33,7 @@ from schemas.models import MODEL_FILE
 from schemas.names import BlobRef
 from schemas.pipelines import PipelineSpec
 from schemas.runs import RunState
+from tests.e2e.world import until
 from tests.integration.registry_bench import Bench
 
 
@@ -265,6 +267,23 @@ async def test_usage_is_summed_over_runs(bench: Bench) -> None:
     }
     assert (all_jobs.runs, all_jobs.cached_bytes) == (4, 2**42)
     assert (none.runs, none.cpu_s) == (0, 0.0)
+
+
+async def test_the_loop_forgets_when_runs_end_and_sweeps_now_and_then(bench: Bench) -> None:
+    """Each end of a run has its job looked at; what nothing names is swept without any."""
+    old = bench.blobs.put_bytes(b"old")
+    os.utime(bench.blobs.path(old.digest), (1000, 1000))
+    retention = Retention(bench.database, bench.blobs, bench.records, first_after_s=3600.0, pause_s=0.0)
+    hourly = Retention(bench.database, bench.blobs, bench.records, first_after_s=0.0)
+    async with asyncio.TaskGroup() as tasks:
+        loops = [tasks.create_task(one.serve()) for one in (retention, hourly)]
+        await until(lambda: None if bench.blobs.has(old.digest) else True, "the sweep")
+        job = bench.job(keep={"runs": 1})
+        runs = [ended(bench, job) for _ in range(3)]
+        retention.note(runs[2])
+        await until(lambda: True if run_ids(bench) == {runs[2].id} else None, "the older runs to go")
+        for loop in loops:
+            loop.cancel()
 
 
 @pytest.mark.parametrize("seed", range(4))
