@@ -1,5 +1,6 @@
 """How a task's and an installer's container are shut in: users, mounts, limits and variables. Pure but for paths."""
 
+import hashlib
 import ssl
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -62,7 +63,6 @@ def task_options(
         mounts.append(_mount(request.secrets, SECRETS, read_only=True))
     networked = limits.network == "allow"
     authorities, trust = _trust(install) if networked else ([], {})
-    file_bytes = (limits.output_mb + limits.scratch_mb) * 1024 * 1024
     return {
         **_shut_in(limits),
         **(
@@ -74,7 +74,7 @@ def task_options(
         "environment": {"LANG": "C.UTF-8"} | variables | trust,
         "mounts": mounts + authorities,
         "network_mode": "bridge" if networked else "none",
-        "ulimits": [_ulimit("core", 0), _ulimit("nofile", _OPEN_FILES), _ulimit("fsize", file_bytes)],
+        "ulimits": [_ulimit("core", 0), _ulimit("nofile", _OPEN_FILES)],
         "working_dir": f"{TASK}/work",
     }
 
@@ -94,7 +94,7 @@ def installer_options(place: Place, image: str, install: InstallSettings, uv: Pa
     return {
         **_shut_in(_INSTALLER_LIMITS),
         "image": image,
-        "name": f"tidemill-install-{place.folder.name}",
+        "name": f"tidemill-install-{_mark_of(place)}",
         # What the image brings along stays usable beside what the requirements add.
         "entrypoint": ["python3", "-I", f"{_ORDER}/installer.py", "--venv", ENVIRONMENT, "--system-packages"],
         "command": ["--log", f"{_LOG}/install.log", *(["--uv", _UV] if uv else []), "--", *asked],
@@ -145,6 +145,11 @@ def _shut_in(limits: Limits) -> Options:
         "tmpfs": {"/tmp": f"size={limits.tmpfs_mb}m,mode=1777"},  # noqa: S108 - inside the container
         "user": f"{uid}:{gid}",
     }
+
+
+def _mark_of(place: Place) -> str:
+    """What tells it from the same environment of another agent on this machine."""
+    return hashlib.sha256(str(place.folder.absolute()).encode()).hexdigest()[:32]
 
 
 def _most_memory_mb() -> int:

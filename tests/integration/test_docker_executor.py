@@ -3,12 +3,16 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
+import psutil
 import pytest
 
 from edge_agent.execution.docker_engine import DockerEngine
-from edge_agent.execution.docker_options import container_name, task_options
+from edge_agent.execution.docker_options import container_name, free_gpus, task_options
+from edge_agent.execution.executor import Environment, TaskKey, TaskRequest
 from edge_agent.execution.images import availability
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.task_control import is_running
@@ -46,7 +50,9 @@ async def docker_bench(tmp_path: Path) -> AsyncIterator[Workbench]:
 
 async def test_a_container_is_shut_in(docker_bench: Workbench) -> None:
     """In a container a script is not root, has no capability, no network, and writes to its own folders alone."""
-    request = docker_bench.request(docker_bench.spec({"look.py": SHUT_IN}, rows=[[{"x": 1}]], limits=limits(network="none")))
+    request = docker_bench.request(
+        docker_bench.spec({"look.py": SHUT_IN}, rows=[[{"x": 1}]], limits=limits(network="none"))
+    )
     _, lines = await docker_bench.run(request)
     assert lines == [
         "True True",
@@ -57,6 +63,78 @@ async def test_a_container_is_shut_in(docker_bench: Workbench) -> None:
         "True ['lo']",
         "['0000000000000000', '1']",
     ]
+
+
+LIMITED = """
+import os, resource
+room = os.statvfs("/tmp")
+print(room.f_blocks * room.f_frsize >> 20, os.path.exists("/var/run/docker.sock"))
+print(resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE))
+try:
+    with open("large", "wb") as file:
+        file.truncate(1 << 30)
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+async def test_every_limit_is_set(docker_bench: Workbench) -> None:
+    """A container is given its processors, processes, memory, /tmp and largest file, and never Docker's own socket."""
+    chosen = limits(cpus=0.5, pids=40, memory_mb=128, tmpfs_mb=8, output_mb=1, scratch_mb=2)
+    request = docker_bench.request(docker_bench.spec({"look.py": LIMITED}, limits=chosen))
+    handle, environment = await docker_bench.start(request)
+    lines = [line async for line in docker_bench.executor.log_lines(handle, 0)]
+    assert lines == ["8 False", "(0, 0) (4096, 4096)", "File too large"]
+    engine = DockerEngine()
+    found = await engine.container(handle.ref)
+    await engine.close()
+    assert found is not None
+    host, mib = found["HostConfig"], 1024 * 1024
+    assert (host["NanoCpus"], host["PidsLimit"], host["ShmSize"]) == (500_000_000, 40, 8 * mib)
+    assert (host["Memory"], host["MemorySwap"]) == (128 * mib, 128 * mib)
+    assert found["Image"] == environment.image_digest
+
+
+async def test_without_a_memory_limit_some_is_left_for_the_agent(docker_bench: Workbench) -> None:
+    """A job that sets no limit still cannot take all of the machine's memory."""
+    request = docker_bench.request(docker_bench.spec({"look.py": "pass"}))
+    environment = await docker_bench.executor.prepare(request, lambda _note: None)
+    most_mb = int(task_options(request, environment, InstallSettings())["mem_limit"].removesuffix("m"))
+    total_mb = psutil.virtual_memory().total // 1024**2
+    assert total_mb // 2 <= most_mb < total_mb
+
+
+async def test_gpus_that_an_edge_has_not_are_told(docker_bench: Workbench) -> None:
+    """A job that asks for more GPUs than there are fails with the numbers, before anything is installed."""
+    request = docker_bench.request(docker_bench.spec({"use.py": "pass"}, limits=limits(gpus=64)))
+    with pytest.raises(TaskFailed, match=r"asks for 64 GPUs \(limits.gpus\), this edge has \d+"):
+        await docker_bench.executor.prepare(request, lambda _note: None)
+
+
+def test_each_task_gets_gpus_of_its_own(tmp_path: Path) -> None:
+    """What other tasks have is not given away twice; a task's container is given exactly those chosen for it."""
+    assert free_gpus(2, 4, {0, 2}) == [1, 3]
+    assert free_gpus(2, 4, {0, 2, 3}) is None
+    assert free_gpus(0, 0, {0}) == []
+    request = TaskRequest(TaskKey(uuid4(), 1), tmp_path, (), {}, {}, limits(gpus=2))
+    options = task_options(request, Environment("key", tmp_path, cached=True), InstallSettings(), [1, 3])
+    assert options["device_requests"] == [{"device_ids": ["1", "3"], "capabilities": [["gpu"]]}]
+
+
+async def test_secrets_can_be_read_alone(docker_bench: Workbench) -> None:
+    """The folder of secrets is in a container at its fixed place, and nothing can be written there."""
+    folder = docker_bench.data / "secrets"
+    folder.mkdir()
+    (folder / "secrets.json").write_text('{"variables": {}, "files": {}}')
+    folder.chmod(0o755)
+    docker_bench.data.chmod(0o755)
+    look = (
+        "import os\nprint(os.listdir('/run/tidemill-secrets'))\n"
+        "try: open('/run/tidemill-secrets/new', 'w')\nexcept OSError as error: print(error.strerror)"
+    )
+    request = docker_bench.request(docker_bench.spec({"look.py": look}))
+    _, lines = await docker_bench.run(replace(request, secrets=folder))
+    assert lines == ["['secrets.json']", "Read-only file system"]
 
 
 async def test_too_much_memory_is_told(docker_bench: Workbench) -> None:
