@@ -140,7 +140,7 @@ class Controller:
         )
         writer = TaskWriter(database, selector, blobs)
         self._work = RunWork(
-            self._supervisor, writer, registry, Dispatcher(database, secrets), receiver, storage.records.logs
+            self._supervisor, writer, registry, Dispatcher(secrets, clock=utc_now), receiver, storage.records
         )
         self._services = Services(
             settings=settings,

@@ -1,23 +1,25 @@
-"""Takes what edges publish: presence, reports, run events and log lines."""
+"""Takes what edges publish: presence, reports, run events, log lines and progress."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 from pydantic import ValidationError
 
 from controller.manifests import Manifests
+from controller.runs.logs import RunLogs
+from controller.runs.missing import missing
 from controller.runs.records import RunRecords
-from controller.runs.steps import EdgeSaid
+from controller.runs.steps import EdgeSaid, Gone
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
 from controller.stores.edges import note_presence, note_report
-from controller.stores.runs import load_run
 from schemas.errors import NotFound, Unreachable
 from schemas.report import Report
 from schemas.runs import LogBatch, RunAck, RunEvent
-from schemas.topics import PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, Topic
+from schemas.topics import PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, RUN_PROGRESS, Topic
 from schemas.wire import Presence
 from transport.mqtt import Link, Message
 
@@ -42,11 +44,12 @@ class Inbox:
 
     async def serve(self) -> None:
         """Take messages until cancelled."""
-        handlers = {
+        handlers: dict[Topic, Handler] = {
             PRESENCE: self._presence,
             REPORT: self._report,
             RUN_EVENTS: self._run_event,
-            RUN_LOGS: self._log_lines,
+            RUN_LOGS: partial(self._lines, self._records.logs),
+            RUN_PROGRESS: partial(self._lines, self._records.progress),
         }
         async with asyncio.TaskGroup() as tasks:
             for topic, handle in handlers.items():
@@ -77,7 +80,7 @@ class Inbox:
         )
         if changed:
             log.info("edge is online" if presence.online else "edge is offline", extra={"edge": edge})
-            self._supervisor.wake()
+            self._supervisor.edge_changed()
             if presence.online:
                 self._manifests.mark(edge, again=True)
 
@@ -86,15 +89,20 @@ class Inbox:
         if report.edge != edge:
             return
         row = await self._database.write(lambda session: note_report(session, report=report, now=self._clock()))
-        if row is not None and report.generation != row.generation:
+        if row is None:
+            return
+        if report.generation != row.generation:
             self._manifests.mark(edge, again=True)  # it missed the last one, or knows a later one than we do
-        self._supervisor.wake()
+        runs = self._supervisor.runs_on(edge)
+        for run in missing(runs, report, generation=row.generation, wanted=row.wanted):
+            await self._supervisor.step(run.id, Gone(run.attempt, f"{edge} has lost attempt {run.attempt}"))
+        self._supervisor.edge_changed()
 
     async def _run_event(self, edge: str, message: Message) -> None:
         said = RunEvent.model_validate_json(message.payload)
         upto = said.sequence
         try:
-            run = await self._database.read(lambda session: load_run(session, run_id=said.run_id))
+            run = await self._supervisor.find(said.run_id)
             if run.edge == edge:
                 run = await self._supervisor.step(run.id, EdgeSaid(said.attempt, said.sequence, said.event))
             if run.edge == edge and run.attempt == said.attempt and run.ended_at is None:
@@ -105,15 +113,15 @@ class Inbox:
             ack = RunAck(run_id=said.run_id, attempt=said.attempt, sequence=upto)
             await self._link.publish(RUN_ACKS.to(edge=edge, run=str(said.run_id)), ack.to_wire())
 
-    async def _log_lines(self, edge: str, message: Message) -> None:
+    async def _lines(self, kept: RunLogs, edge: str, message: Message) -> None:
         batch = LogBatch.model_validate_json(message.payload)
         try:
-            run = await self._database.read(lambda session: load_run(session, run_id=batch.run_id))
+            run = await self._supervisor.find(batch.run_id)
         except NotFound:
             return
         if run.edge == edge and run.attempt == batch.attempt and run.ended_at is None:
             lines, first = batch.lines, batch.first_line
-            await asyncio.to_thread(self._records.logs.append, run.id, run.attempt, first_line=first, lines=lines)
+            await asyncio.to_thread(kept.append, run.id, run.attempt, first_line=first, lines=lines)
             self._records.news.announce(run.id)
 
 

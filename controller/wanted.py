@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 from sqlmodel import Session
 
 from controller.stores.edges import labels_of
+from controller.stores.live_runs import wanted_runs
 from controller.stores.models import resolve
-from controller.stores.runs import live_runs
 from controller.stores.serving import list_deployments, newest_library, newest_pipeline
 from controller.stores.tables import EdgeRow
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.manifest import Manifest, WantedModel, WantedPipeline, WantedRun
 from schemas.names import BlobRef, ModelRef
 from schemas.pipelines import PipelineSpec
-from schemas.runs import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +48,7 @@ def wanted_on(session: Session, edge: EdgeRow) -> Wanted:
                 pipelines[deployment.pipeline] = wanted_pipeline(session, deployment.pipeline)
             except LookupError as error:
                 missing[deployment.name] = str(error.args[0])
-    runs = tuple(
-        WantedRun(
-            run_id=run.id,
-            attempt=run.attempt,
-            spec=run.task,
-            secrets=run.secrets,
-            resume=run.state is RunState.QUEUED,
-        )
-        for run in live_runs(session, edge=edge.name)
-        if run.attempt > 0 and run.task is not None
-    )
+    runs = wanted_runs(session, edge=edge.name)
     return Wanted(tuple(models.values()), tuple(pipelines.values()), runs, missing)
 
 

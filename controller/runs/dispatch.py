@@ -1,77 +1,87 @@
-"""Whether a run can go to its edge now, and what the edge gets with it."""
+"""Gives queued runs to edges: who goes first, to which edge, and what the edge gets with it."""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from uuid import UUID
 
 from sqlmodel import Session
 
-from controller.runs.steps import Dispatched, Event, Found, Run, Waits
+from controller.runs.machine import may_be_alive
+from controller.runs.placement import Placement
+from controller.runs.places import Places
+from controller.runs.steps import Dispatched, Event, Failed, Found, Gone, Run, Waits
 from controller.secrets import Secrets
-from controller.stores.database import Database
-from controller.stores.edges import get_edge, report_of
-from controller.stores.runs import live_runs
-from controller.stores.tables import EdgeRow
-from schemas.errors import NotFound
-from schemas.runs import ON_EDGE, RunState
-
-_OCCUPYING = ON_EDGE - {RunState.UPLOADING, RunState.CHECKING}
-"""The states in which a run uses its edge's processor."""
+from controller.stores.live_runs import live_revisions, tasks_on_edges
+from schemas.errors import NotFound, TaskFailed
 
 
 class Dispatcher:
-    """Decides for queued runs whose data is selected."""
+    """Decides for all queued runs at once, in the transaction that saves the decisions: no slot is given twice."""
 
-    def __init__(self, database: Database, secrets: Secrets) -> None:
-        self._database, self._secrets = database, secrets
+    def __init__(self, secrets: Secrets, *, clock: Callable[[], datetime]) -> None:
+        self._secrets, self._clock = secrets, clock
+        self._places = Places()
 
-    async def decide(self, run: Run) -> Event:
-        """Dispatched, or waits with the reason.
+    def decide(self, session: Session, waiting: Collection[Run]) -> list[tuple[UUID, Event]]:
+        """What becomes of each queued run whose data is selected: dispatched, found, or waits with the reason.
 
-        Secrets are sealed here, once for each attempt: a manifest that is written anew names the same blob.
+        An edge that is back is asked first whether it still has the attempt that it was given.
         """
-        return await self._database.read(lambda session: self._decide(session, run))
+        revisions = live_revisions(session)
+        unmoved = [run for run in waiting if revisions.get(run.id) == run.revision]
+        named = {name for run in unmoved for name in (run.job.edge, run.edge) if name}
+        by_labels = any(run.job.edge is None for run in unmoved)
+        placement = Placement(self._places.read(session, None if by_labels else named), tasks_on_edges(session))
+        found = {run.id: run for run in unmoved if _is_found(run, placement)}
+        for run in found.values():
+            placement.take(run.edge, run.job.name)
+        decisions: list[tuple[UUID, Event]] = [(run.id, Found(run.attempt)) for run in found.values()]
+        for run in in_order(run for run in unmoved if run.id not in found):
+            event = self._next(session, run, placement)
+            if event is not None and event != Waits(run.reason):
+                decisions.append((run.id, event))
+        return decisions
 
-    def _decide(self, session: Session, run: Run) -> Event:
-        event = may_start(session, run)
-        if not isinstance(event, Dispatched):
-            return event
+    def _next(self, session: Session, run: Run, placement: Placement) -> Event | None:
+        if may_be_alive(run) and not run.job.silence.replace:
+            return _wait_for_attempt(run, placement)
+        if run.not_before is not None and run.not_before > self._clock():
+            return None
         try:
-            return Dispatched(self._secrets.seal(session, run=run, edge=run.edge, attempt=run.attempt + 1))
+            edge = placement.choose(run)
+        except LookupError as error:
+            return Waits(_with_attempt(run, str(error.args[0])))
+        try:  # sealed once for each attempt: a manifest that is written anew names the same blob
+            secrets = self._secrets.seal(session, run=run, edge=edge, attempt=run.attempt + 1)
         except NotFound as error:
-            return Waits(str(error))
+            return Waits(_with_attempt(run, str(error)))
+        except TaskFailed as error:
+            return Failed(run.attempt, str(error))
+        placement.take(edge, run.job.name)
+        return Dispatched(run.attempt + 1, edge, secrets)
 
 
-def may_start(session: Session, run: Run) -> Event:
-    """Whether the run's edge is there and has room: ``Dispatched``, or ``Waits`` with the reason.
-
-    An edge that comes back is asked first whether it still has the attempt that it was given: ``Found``.
-    """
-    try:
-        edge = get_edge(session, name=run.edge)
-    except NotFound as error:
-        return Waits(str(error))
-    report = report_of(edge)
-    reason = _absence(edge)
-    if not reason and report is not None:
-        if run.exited is None and any((task.run_id, task.attempt) == (run.id, run.attempt) for task in report.tasks):
-            return Found(run.attempt)
-        reason = _lack_of_room(session, run, report.capabilities.max_tasks)
-    if not reason:
-        return Dispatched()
-    return Waits(f"{reason}; attempt {run.attempt} was lost" if run.attempt else reason)
+def in_order(waiting: Iterable[Run]) -> list[Run]:
+    """The most urgent first: by priority, then the oldest."""
+    return sorted(waiting, key=lambda run: (-run.priority, run.created_at, run.scheduled_at, run.id))
 
 
-def _absence(edge: EdgeRow) -> str:
-    """Why nothing can be given to an edge now; empty if it is there and has said what it has."""
-    if not edge.online:
-        since = f" since {edge.since:%Y-%m-%d %H:%M:%S} UTC" if edge.since else ": it was never seen"
-        return f"{edge.name} is offline{since}"
-    if edge.reported_at is None or (edge.since is not None and edge.reported_at < edge.since):
-        return f"{edge.name} is back and has not reported yet"
-    return ""
+def _is_found(run: Run, placement: Placement) -> bool:
+    place = placement.place(run.edge)
+    there = place is not None and not place.absence and (run.id, run.attempt) in place.tasks
+    return may_be_alive(run) and there
 
 
-def _lack_of_room(session: Session, run: Run, max_tasks: int) -> str:
-    """Why the edge can take no more tasks now; empty if it can."""
-    busy = [other for other in live_runs(session, edge=run.edge) if other.state in _OCCUPYING]
-    if len(busy) >= max_tasks:
-        jobs = ", ".join(sorted({other.job.name for other in busy}))
-        return f"{run.edge} is busy with {len(busy)} of {max_tasks} tasks: {jobs}"
-    return ""
+def _wait_for_attempt(run: Run, placement: Placement) -> Event:
+    place = placement.place(run.edge)
+    if place is None:
+        return Gone(run.attempt, f"{run.edge} is enrolled no more")
+    if not place.absence:
+        return Gone(run.attempt, f"{run.edge} is back without attempt {run.attempt}")
+    return Waits(f"{run.edge} {place.absence}; its attempt {run.attempt} is waited for (silence.replace: false)")
+
+
+def _with_attempt(run: Run, reason: str) -> str:
+    if run.attempt == 0:
+        return reason
+    return f"{reason}; waits for attempt {run.attempt + 1} of {run.job.retry.max_attempts}"

@@ -48,6 +48,11 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """Its turn among the runs of its job has come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Selected:
     """The rows are frozen, and the task is written down."""
 
@@ -67,8 +72,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """A new attempt goes into its edge's manifest."""
+    """A new attempt goes into an edge's manifest."""
 
+    attempt: int  # the new one's number
+    edge: str
     secrets: BlobRef | None = None  # sealed for this edge and this attempt
 
 
@@ -77,6 +84,14 @@ class Found:
     """The edge is back after its lease ended, and still has the attempt: its result counts as if nothing had been."""
 
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The edge is there and no longer has the attempt, or what the attempt made."""
+
+    attempt: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,9 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePassed:
-    """The present state took too long."""
+    """A state took too long."""
+
+    deadline: datetime  # which one: the run may have moved on meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +158,12 @@ class LeaseEnded:
 
 
 Event = (
-    Selected
+    Admitted
+    | Selected
     | Refused
     | Dispatched
     | Found
+    | Gone
     | Waits
     | EdgeSaid
     | Fetched
@@ -154,6 +173,11 @@ Event = (
     | DeadlinePassed
     | LeaseEnded
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TakeTurn:
+    """See whether its turn among the runs of its job has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +200,4 @@ class RegisterModel:
     """Check the model and make it a version."""
 
 
-Effect = SelectData | Dispatch | FetchOutputs | RegisterModel
+Effect = TakeTurn | SelectData | Dispatch | FetchOutputs | RegisterModel

@@ -12,7 +12,7 @@ from controller.runs.steps import Event, Refused, Run, Selected
 from controller.runs.too_little import too_little
 from controller.stores.database import Database
 from controller.stores.models import last_of_job, resolve
-from controller.stores.runs import live_runs, load_run, watermarks
+from controller.stores.runs import load_run, watermarks
 from schemas.errors import BadInput, NotFound
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE
@@ -25,7 +25,6 @@ from transport.blob_store import BlobDirectory
 class _Before:
     """What a new run builds upon, read in one transaction."""
 
-    blocked_by: str  # an earlier run of the job that still goes on, or empty
     after: dict[int, dict[str, int]]  # watermarks
     base_version: int | None  # the job's own last version
     additional: FileTree  # what that version left
@@ -48,8 +47,6 @@ class TaskWriter:
         if run.replays is not None:
             return await self._replay(run, run.replays)
         before = await self._database.read(lambda session: _read(session, run))
-        if before.blocked_by:
-            return Refused(f"run {before.blocked_by} of {run.job.name} is still under way")
         job = run.job
         asked = Asked(job.queries, before.after, full=run.full, max_rows=job.max_rows, holdout=job.holdout)
         frozen = await asyncio.to_thread(self._selector.select, asked)
@@ -67,6 +64,8 @@ class TaskWriter:
         return await asyncio.to_thread(replayed, earlier, run.id, self._blobs)
 
     def _keep(self, run: Run, frozen: Frozen, before: _Before) -> BlobRef:
+        for ref in (*before.additional.values(), *([before.base_model] if before.base_model else [])):
+            self._blobs.keep_on(ref.digest)  # its version may be forgotten before this run is known to need it
         requirements = _requirements(run.job, self._blobs)
         return self._blobs.put_bytes(_task(run, frozen, before, requirements).model_dump_json().encode())
 
@@ -79,11 +78,9 @@ def _requirements(job: JobSpec, blobs: BlobDirectory) -> BlobRef | None:
 
 def _read(session: Session, run: Run) -> _Before:
     job = load_run(session, run_id=run.id).job.name  # it may have been renamed since the run was looked at
-    earlier = next((other for other in live_runs(session, job=job) if other.id != run.id), None)
     own = last_of_job(session, job=job)
     base = resolve(session, ref=run.job.base_model or run.job.model)
     return _Before(
-        blocked_by=str(earlier.id) if earlier else "",
         after=watermarks(session, job=job),
         base_version=own.version if own else None,
         additional=own.additional if own else {ref.place: uploaded(ref) for ref in run.job.inputs},

@@ -2,22 +2,26 @@
 
 import asyncio
 import logging
+from uuid import UUID
+
+from sqlmodel import Session
 
 from controller.registry import Registry
 from controller.runs.dispatch import Dispatcher
-from controller.runs.logs import RunLogs
+from controller.runs.records import RunRecords
 from controller.runs.steps import (
-    Dispatch,
     Effect,
+    Event,
     Fetched,
     FetchOutputs,
+    Gone,
     RegisterModel,
     Run,
     SelectData,
 )
 from controller.runs.supervisor import Supervisor
 from controller.runs.task_writing import TaskWriter
-from schemas.errors import NotFound, TaskFailed
+from schemas.errors import NotFound
 from schemas.names import BlobRef
 from schemas.runs import Exited, Outcome
 from transport.transfer import BlobReceiver
@@ -35,43 +39,46 @@ class RunWork:
         registry: Registry,
         dispatcher: Dispatcher,
         receiver: BlobReceiver,
-        logs: RunLogs,
+        records: RunRecords,
     ) -> None:
         self._supervisor, self._writer, self._registry = supervisor, writer, registry
-        self._dispatcher, self._receiver, self._logs = dispatcher, receiver, logs
+        self._dispatcher, self._receiver, self._records = dispatcher, receiver, records
 
     async def work(self, run: Run, effect: Effect) -> None:
         """Carry out one effect and tell the supervisor what came of it."""
         match effect:
             case SelectData():
                 await self._supervisor.step(run.id, await self._writer.write(run))
-            case Dispatch():
-                await self._supervisor.step(run.id, await self._dispatcher.decide(run))
             case FetchOutputs():
-                await self._fetch(run)
-                await self._supervisor.step(run.id, Fetched(run.attempt))
+                await self._supervisor.step(run.id, await self._fetch(run))
             case RegisterModel():
                 await self._registry.register_run(run, self._supervisor)
 
-    async def _fetch(self, run: Run) -> None:
-        """Pull the outputs, then the log; outputs that are gone end the run, a log that is gone is a pity.
+    def hand_out(self, session: Session, waiting: list[Run]) -> list[tuple[UUID, Event]]:
+        """Decide which of the runs that wait for an edge go to which."""
+        return self._dispatcher.decide(session, waiting)
+
+    async def _fetch(self, run: Run) -> Event:
+        """Pull the outputs, then what was told; outputs that are gone lose the attempt, a log that is gone is a pity.
 
         Raises:
-            TaskFailed: the edge no longer holds an output.
-            Unreachable: it does not answer now.
+            Unreachable: the edge does not answer now.
         """
         exited = run.exited or Exited(outcome=Outcome.LOST)
         for ref in wanted_files(exited):
             try:
                 await self._receiver.fetch(run.edge, ref)
             except NotFound as error:
-                raise TaskFailed(f"{run.edge} no longer holds an output of attempt {run.attempt}: {error}") from error
-        if exited.log is not None:
+                return Gone(run.attempt, f"{run.edge} no longer holds an output of attempt {run.attempt}: {error}")
+        for told, kept in ((exited.log, self._records.logs), (exited.progress, self._records.progress)):
+            if told is None:
+                continue
             try:
-                whole = await self._receiver.fetch(run.edge, exited.log)
-                await asyncio.to_thread(self._logs.replace, run.id, run.attempt, whole)
+                whole = await self._receiver.fetch(run.edge, told)
+                await asyncio.to_thread(kept.replace, run.id, run.attempt, whole)
             except NotFound:
-                log.warning("log is gone from its edge", extra={"run": str(run.id), "edge": run.edge})
+                log.warning("log or progress is gone from its edge", extra={"run": str(run.id), "edge": run.edge})
+        return Fetched(run.attempt)
 
 
 def wanted_files(exited: Exited) -> list[BlobRef]:

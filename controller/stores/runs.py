@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
-from controller.runs.machine import first_deadline
+from controller.runs.deadlines import first_deadline
 from controller.runs.steps import Run
 from controller.stores.tables import RunRow, WatermarkRow
 from schemas.errors import Conflict, NotFound
@@ -98,7 +98,7 @@ def get_row(session: Session, *, run_id: UUID) -> RunRow:
 def save_step(session: Session, *, before: Run, after: Run) -> None:
     """Write ``after`` if the row still holds ``before``, else raise Conflict. Caller commits."""
     unmoved = col(RunRow.id) == before.id, col(RunRow.revision) == before.revision
-    usage = after.exited.usage if after.exited is not None and after.exited != before.exited else Usage()
+    usage = after.exited.usage if after.exited is not None and before.exited is None else Usage()
     values = {
         "revision": before.revision + 1,
         "state": after.state,
