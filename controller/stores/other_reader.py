@@ -48,7 +48,7 @@ class OtherReader:
 
     def prepare(self, sql: str, collections: Collection[str] = (), own: Collection[str] = ()) -> None:
         """See ``Reader``; SQL has no common word for it, so that it asks for no rows."""
-        with self.run(f"SELECT * FROM (\n{sql}\n) nothing WHERE 1 = 0", collections, own):  # noqa: S608 - it is SQL
+        with self.run(f"SELECT * FROM (\n{sql}\n) looked_at WHERE 1 = 0", collections, own):  # noqa: S608 - it is SQL
             pass
 
     @contextmanager

@@ -28,7 +28,7 @@ class Guard:
                 return sqlite3.SQLITE_OK
             case sqlite3.SQLITE_READ if schema == "main" and self._may_read(first or ""):
                 return sqlite3.SQLITE_OK
-            case sqlite3.SQLITE_READ if not second and (first or "").lower() in self.own | TABLE_FUNCTIONS:
+            case sqlite3.SQLITE_READ if not second and self._may_name((first or "").lower()):
                 return sqlite3.SQLITE_OK  # named after FROM, with none of its columns used
             case sqlite3.SQLITE_READ:
                 self.denied = self.denied or f"reads {first}, which it may not"
@@ -37,6 +37,9 @@ class Guard:
             case _:
                 self.denied = self.denied or "does something else than read"
         return sqlite3.SQLITE_DENY
+
+    def _may_name(self, table: str) -> bool:
+        return table in self.own | TABLE_FUNCTIONS or (self.collections is None and self._may_read(table))
 
     def _may_read(self, table: str) -> bool:
         if table in TABLE_FUNCTIONS:

@@ -187,7 +187,8 @@ def test_values_are_those_that_sqlite_gives(reader: Reader) -> None:
     (row,) = ask(
         reader,
         f"""SELECT sum(strokes), avg(force), count(*), max(at::timestamptz), date '2026-11-20', 1.50, 'x'::bytea,
-            ARRAY['a', 'b'], interval '5 min', 10::numeric ^ 30, min(detail::text)::json -> 'a' FROM {TABLE} WHERE ok""",
+            ARRAY['a', 'b'], interval '5 min', 10::numeric ^ 30, min(detail::text)::json -> 'a'
+            FROM {TABLE} WHERE ok""",
     )
     assert row == (2**60, 0.1, 1, at, "2026-11-20", 1.5, b"x", ["a", "b"], "00:05:00", 1e30, [1])
     assert [type(value) for value in row[:3]] == [int, float, int]
