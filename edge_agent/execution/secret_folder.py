@@ -11,7 +11,9 @@ import logging
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 import psutil
 
@@ -37,6 +39,7 @@ class SecretFolders:
             owner: user and group that scripts run as, if that is not the agent's own.
         """
         self._tasks, self._memory, self._owner = tasks, memory, owner
+        self._changing = Lock()  # an empty place is removed, and must not be while a folder is made in it
 
     def create(self, key: TaskKey, uses: Iterable[SecretUse], values: Mapping[str, str]) -> Path:
         """Lay out an attempt's secrets, in place of what is there; blocks.
@@ -48,11 +51,12 @@ class SecretFolders:
         if self._memory is None:
             log.warning("secrets lie on the disk: there is no shared memory for them", extra={"task": str(key)})
         folder = self._place(key)
-        task_folder.wipe(folder)
+        with self._changing:
+            task_folder.wipe(folder)
+            (folder / "files").mkdir(mode=0o700, parents=True)
+            folder.chmod(0o700)
         variables: dict[str, str] = {}
         files: dict[str, str] = {}
-        (folder / "files").mkdir(mode=0o700, parents=True)
-        folder.chmod(0o700)
         for use in uses:
             if use.secret not in values:
                 raise TaskFailed(f"the secret {use.secret} did not come with the others")
@@ -70,7 +74,11 @@ class SecretFolders:
 
     def remove(self, key: TaskKey) -> None:
         """Leave nothing of an attempt's secrets; that there are none is no error. Blocks."""
-        task_folder.wipe(self._place(key))
+        with self._changing:
+            task_folder.wipe(self._place(key))
+            if self._memory is not None:
+                with suppress(OSError):  # there is none, or another task has secrets
+                    self._memory.rmdir()
 
     def attempts(self) -> list[TaskKey]:
         """Every attempt that has secrets in memory; what lies elsewhere goes with the task's own folder."""
@@ -92,7 +100,7 @@ class SecretFolders:
 
 
 def memory_folder(data_dir: Path) -> Path | None:
-    """A private folder in memory for the secrets of the agent with this data folder; None if none is to be had.
+    """Where secrets of the agent with this data folder can lie privately in memory; None if that cannot be had.
 
     Anybody may write to shared memory: what somebody else put in our place, or can look into, is not used.
     """
@@ -106,16 +114,14 @@ def memory_folder(data_dir: Path) -> Path | None:
 
 
 def private_folder(parent: Path, data_dir: Path) -> Path | None:
-    """Make it in a folder that everybody may write to; None if somebody else has taken our place there.
+    """A place of our own in a folder that everybody may write to; None if somebody else has taken it.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be had.
     """
     ours = parent / f"tidemill-{os.getuid()}"
     ours.mkdir(mode=0o700, exist_ok=True)
     found = ours.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         return None
-    folder = ours / hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return ours / hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]

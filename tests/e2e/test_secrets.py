@@ -107,7 +107,7 @@ async def check_that_nobody_else_got_it(world: World, run_id: UUID, heard: list[
     assert [message for message in heard if CANARY.encode() in message] == []
     memory = memory_folder(world.folder / "press-1-data")
     assert memory is not None
-    await until(lambda: not list(memory.iterdir()) or None, "the opened secrets to be removed")
+    await until(lambda: not memory.exists() or None, "the opened secrets to be removed")
 
 
 async def test_a_secret_reaches_its_script_alone(world: World) -> None:
@@ -149,7 +149,7 @@ async def test_a_cancelled_run_leaves_no_secret_on_its_edge(world: World) -> Non
     assert memory is not None
     assert [path.name for path in memory.iterdir()] == [f"{run_id}-1"]
     await asyncio.to_thread(world.client.cancel_run, run_id)
-    await until(lambda: not list(memory.iterdir()) or None, "the opened secrets to be removed")
+    await until(lambda: not memory.exists() or None, "the opened secrets to be removed")
 
 
 async def test_a_run_waits_for_its_secret_and_for_its_edges_key(world: World) -> None:
