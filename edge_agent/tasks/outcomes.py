@@ -33,13 +33,16 @@ def judge(task: Task, result: ExitResult | None, limits: Limits) -> tuple[Outcom
     return Outcome.SCRIPT_FAILED, f"{result.script} ended {_manner(result.exit_code)}"
 
 
-def hint(limits: Limits, log_tail: Iterable[str]) -> str:
+def hint(result: ExitResult | None, limits: Limits, log_tail: Iterable[str]) -> str:
     """Which limit the last words of a failed script are about, so that the reason can name it; empty if none.
 
     Args:
+        result: how it ended.
         limits: of its spec.
         log_tail: the last lines of its log.
     """
+    if result is None or result.passed:
+        return ""  # nothing to add
     tail = "\n".join(log_tail)
     if "[Errno 27]" in tail:
         return "; one file cannot be larger than limits.output_mb and limits.scratch_mb allow"

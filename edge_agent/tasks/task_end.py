@@ -88,7 +88,7 @@ async def gather(shop: Workshop, task: Task, handle: TaskHandle, spec: TaskSpec,
             outcome, reason = Outcome.OUTPUT_REFUSED, str(error)
     kept = await _log_of(shop, handle)
     if outcome is Outcome.SCRIPT_FAILED and kept is not None:
-        reason += hint(spec.limits, kept.tail)
+        reason += hint(result, spec.limits, kept.tail)
     exited = Exited(
         outcome=outcome,
         reason=reason,

@@ -218,7 +218,7 @@ async def test_an_environment_is_made_once(bench: Workbench) -> None:
     assert sorted(environment.cached for environment in made) == [False, True]
     assert len({environment.key for environment in made}) == 1
     assert "waiting for the same environment to be installed" in notes
-    assert any(note.startswith("Installing collected packages: tidepool") for note in notes)
+    assert any("tidepool" in note for note in notes)
     assert (await bench.executor.prepare(requests[0], notes.append)).cached
     _, lines = await bench.run(requests[0])
     assert lines == ["7"]

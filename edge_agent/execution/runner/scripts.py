@@ -15,7 +15,7 @@ from typing import Any
 from .log import Log
 from .process_tree import descendants, kill_all, reap
 from .text import Cleaner
-from .usage import refused_processes
+from .usage import Container
 from .watch import LOOK_EVERY_S, Watch
 
 PIPE_BYTES = 1024 * 1024  # the most that can wait in a pipe when its writer has ended
@@ -42,6 +42,7 @@ class Runner:
         self._variables = {**os.environ, **secrets[0]}
         self._cleaner = Cleaner(secrets[1])
         self._child: subprocess.Popen[bytes] | None = None
+        self._container = Container(there=not alone)
         self.watch = Watch(folder, order, alone=alone)
         self.stopped = False
         self.passed = ""  # the limit because of which a script was ended
@@ -64,7 +65,6 @@ class Runner:
         return 0, script
 
     def _run(self, path: Path) -> int:
-        refused_before = refused_processes()
         # A session of its own: its children can be signalled with it, and this program is not.
         self._child = subprocess.Popen(
             [sys.executable, "-u", str(path)],
@@ -92,8 +92,8 @@ class Runner:
         self._look(0, thoroughly=True)
         if not code and self.passed == "disk_reserve_mb":
             self.passed = ""  # it ended well before the disk was short
-        if code and not self.passed and refused_processes() > refused_before:
-            self.passed = "pids"
+        if code and not self.passed:
+            self.passed = self._container.passed
         return code if code >= 0 else 128 - code
 
     def _pump(self, child: subprocess.Popen[bytes], output: int) -> None:
@@ -118,6 +118,8 @@ class Runner:
         processes = descendants()
         reap(processes, but=script)
         self.passed = self.watch.look(processes, thoroughly=thoroughly)
+        if self._container.passed == "memory_mb":
+            self.passed = "memory_mb"  # the kernel has ended one of them; the others may wait for it for ever
         if self.passed:
             kill_all(but=script)
             self._log.write(self._cleaner.end())
@@ -125,7 +127,7 @@ class Runner:
 
     def _be_bounded(self) -> None:
         """In the script's process, before it is the script."""
-        most = max(self._order["disk_bytes"].values()) + _FILE_SLACK_BYTES
+        most = max(self._order["disk_bytes"][name] for name in ("output", "work")) + _FILE_SLACK_BYTES
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.nice(NICENESS)

@@ -6,7 +6,7 @@ import resource
 from pathlib import Path
 
 _KIB = 1024
-_EVENTS = ("/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events")  # version 2 of control groups, version 1
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def taken(sampled_peak_bytes: int) -> dict[str, float]:
@@ -22,12 +22,32 @@ def taken(sampled_peak_bytes: int) -> dict[str, float]:
     }
 
 
-def refused_processes() -> int:
-    """How often a limit on processes kept one from being started, in this container or control group."""
-    for name in _EVENTS:
-        try:
-            words = Path(name).read_text(encoding="ascii").split()
-            return int(words[words.index("max") + 1])
-        except (OSError, ValueError, IndexError):
-            continue
-    return 0
+class Container:
+    """What the container's control group has refused to the scripts since this was made; nothing without one."""
+
+    def __init__(self, *, there: bool) -> None:
+        self._there = there
+        self._killed, self._refused = self._memory_kills(), self._refused_processes()
+
+    @property
+    def passed(self) -> str:
+        """The limit that the scripts ran into, empty if none."""
+        if self._memory_kills() > self._killed:
+            return "memory_mb"
+        return "pids" if self._refused_processes() > self._refused else ""
+
+    def _memory_kills(self) -> int:
+        return self._count("oom_kill", "memory.events", "memory/memory.oom_control")
+
+    def _refused_processes(self) -> int:
+        return self._count("max", "pids.events", "pids/pids.events")
+
+    def _count(self, word: str, *names: str) -> int:
+        """How often something happened, from the first file that is there: version 2 of control groups, then 1."""
+        for name in names if self._there else ():
+            try:
+                words = (_CGROUP / name).read_text(encoding="ascii").split()
+                return int(words[words.index(word) + 1])
+            except (OSError, ValueError, IndexError):
+                continue
+        return 0
