@@ -36,10 +36,7 @@ class Ticks:
         """Fire jobs, until cancelled. A crash between two steps repeats none: tick and cursor are one transaction."""
         while True:
             self._changed.clear()
-            await self._mind_the_clock()
-            fired, due = await self._database.write(self._fire)
-            if fired:
-                self._on_fired()
+            due = await self.look()
             rest_s = LONGEST_REST_S
             if due is not None:
                 rest_s = min(rest_s, max(SHORTEST_REST_S, (due - self._clock()).total_seconds()))
@@ -48,6 +45,14 @@ class Ticks:
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    async def look(self) -> datetime | None:
+        """Fire what has come; returns when the next job is due."""
+        await self._mind_the_clock()
+        fired, due = await self._database.write(self._fire)
+        if fired:
+            self._on_fired()
+        return due
 
     async def _mind_the_clock(self) -> None:
         """Notice that the clock was set back: now by having seen a later time, at the start by what was left."""
