@@ -156,6 +156,7 @@ class Controller:
             ticks=self._ticks,
             ingestion=self._ingestion,
             records=storage.records,
+            writer=writer,
             retention=self._retention,
             fleet=FleetDesk(
                 database,

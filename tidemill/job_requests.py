@@ -60,9 +60,10 @@ class JobRequests(Asking):
         """Let the schedule go on."""
         return read_as(JobView, self._exchange.send("POST", path_of("jobs", name, "resume")))
 
-    def try_job(self, spec: JobSpec) -> TaskSpec:
+    def try_job(self, spec: JobSpec, *, full: bool = False) -> TaskSpec:
         """What an edge would be told if the job ran now: its rows are selected, and nothing is queued."""
-        return read_as(TaskSpec, self._exchange.send("POST", "jobs/try", document=spec.model_dump(mode="json")))
+        document = spec.model_dump(mode="json")
+        return read_as(TaskSpec, self._exchange.send("POST", "jobs/try", query={"full": full}, document=document))
 
     def run_job(self, name: str, *, full: bool = False) -> RunView:
         """Train now: queue a run of the job, with ``full`` on all rows."""

@@ -16,6 +16,7 @@ from schemas.errors import BadInput, Conflict, Stale
 from schemas.fleet import Fleet, JobDocument
 from schemas.jobs import JobSpec
 from schemas.names import Name
+from schemas.tasks import TaskSpec
 from schemas.views import JobView, Page
 from schemas.written import Written
 
@@ -66,12 +67,16 @@ async def put_job(
     return await one_job(name, parts, response)
 
 
+@router.post("/jobs/try")
+async def try_job(spec: JobSpec, parts: Parts, full: bool = False) -> TaskSpec:
+    """What an edge would be told if this job ran now, its rows included; nothing is queued or kept of it."""
+    return await parts.writer.rehearse(spec, full=full)
+
+
 @router.delete("/jobs/{name}", status_code=204)
 async def remove(name: str, parts: Parts, cancel: bool = False) -> None:
     """Delete a job; its model versions and their files stay. With ``cancel`` its live runs are ended first."""
-    steps = await parts.database.write(
-        lambda session: delete_job(session, name=name, cancel=cancel, now=parts.clock())
-    )
+    steps = await parts.database.write(lambda session: delete_job(session, name=name, cancel=cancel, now=parts.clock()))
     for before, after in steps:
         parts.supervisor.tell(before, after)
     _changed(parts)

@@ -14,6 +14,7 @@ from controller.manifests import Manifests
 from controller.retention import Retention
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
+from controller.runs.task_writing import TaskWriter
 from controller.runs.ticks import Ticks
 from controller.secrets import Secrets
 from controller.settings import ControllerSettings
@@ -42,6 +43,7 @@ class Services:
     ticks: Ticks
     ingestion: Ingestion
     records: RunRecords
+    writer: TaskWriter
     retention: Retention
     fleet: FleetDesk
     enrolment: Enrolment

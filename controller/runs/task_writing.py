@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlmodel import Session
 
@@ -46,15 +46,30 @@ class TaskWriter:
         """
         if run.replays is not None:
             return await self._replay(run, run.replays)
-        before = await self._database.read(lambda session: _read(session, run))
-        job = run.job
-        asked = Asked(job.queries, before.after, full=run.full, max_rows=job.max_rows, holdout=job.holdout)
-        frozen = await asyncio.to_thread(self._selector.select, asked)
-        refusal = too_little(job, frozen.data, full=run.full, waiting=frozen.waiting)
+        before = await self._database.read(lambda session: _read_for(session, run))
+        frozen, refusal = await self._select(run.job, before, full=run.full)
         if refusal:
             return Refused(refusal)
         task = await asyncio.to_thread(self._keep, run, frozen, before)
         return Selected(frozen.data, task, before.base_version, before.base_ref, frozen.holdout)
+
+    async def rehearse(self, job: JobSpec, *, full: bool) -> TaskSpec:
+        """The task that a run of the job would be given now; nothing is queued, and no mark moves.
+
+        Raises:
+            BadInput: a query failed, or there are too few rows; the message says which and why.
+        """
+        before = await self._database.read(lambda session: _read(session, job, job.name))
+        frozen, refusal = await self._select(job, before, full=full)
+        if refusal:
+            raise BadInput(f"{refusal}; with --full the job is tried on all rows")
+        return await asyncio.to_thread(lambda: _task(uuid4(), job, frozen, before, _requirements(job, self._blobs)))
+
+    async def _select(self, job: JobSpec, before: _Before, *, full: bool) -> tuple[Frozen, str]:
+        """The rows, and why they are too few to train on if they are."""
+        asked = Asked(job.queries, before.after, full=full, max_rows=job.max_rows, holdout=job.holdout)
+        frozen = await asyncio.to_thread(self._selector.select, asked)
+        return frozen, too_little(job, frozen.data, full=full, waiting=frozen.waiting)
 
     async def _replay(self, run: Run, original: UUID) -> Event:
         try:
@@ -67,7 +82,7 @@ class TaskWriter:
         for ref in (*before.additional.values(), *([before.base_model] if before.base_model else [])):
             self._blobs.keep_on(ref.digest)  # its version may be forgotten before this run is known to need it
         requirements = _requirements(run.job, self._blobs)
-        return self._blobs.put_bytes(_task(run, frozen, before, requirements).model_dump_json().encode())
+        return self._blobs.put_bytes(_task(run.id, run.job, frozen, before, requirements).model_dump_json().encode())
 
 
 def _requirements(job: JobSpec, blobs: BlobDirectory) -> BlobRef | None:
@@ -76,23 +91,26 @@ def _requirements(job: JobSpec, blobs: BlobDirectory) -> BlobRef | None:
     return uploaded(job.requirements) if job.requirements is not None else None
 
 
-def _read(session: Session, run: Run) -> _Before:
-    job = load_run(session, run_id=run.id).job.name  # it may have been renamed since the run was looked at
-    own = last_of_job(session, job=job)
-    base = resolve(session, ref=run.job.base_model or run.job.model)
+def _read_for(session: Session, run: Run) -> _Before:
+    return _read(session, run.job, load_run(session, run_id=run.id).job.name)  # which may have been changed meanwhile
+
+
+def _read(session: Session, job: JobSpec, name: str) -> _Before:
+    own = last_of_job(session, job=name)
+    base = resolve(session, ref=job.base_model or job.model)
     return _Before(
-        after=watermarks(session, job=job),
+        after=watermarks(session, job=name),
         base_version=own.version if own else None,
-        additional=own.additional if own else {ref.place: uploaded(ref) for ref in run.job.inputs},
+        additional=own.additional if own else {ref.place: uploaded(ref) for ref in job.inputs},
         base_model=base[0].files[MODEL_FILE] if base else None,
         base_ref=f"{base[0].name}:{base[0].version}" if base else None,
     )
 
 
-def _task(run: Run, frozen: Frozen, before: _Before, requirements: BlobRef | None) -> TaskSpec:
-    job, held = run.job, frozen.holdout
+def _task(run_id: UUID, job: JobSpec, frozen: Frozen, before: _Before, requirements: BlobRef | None) -> TaskSpec:
+    held = frozen.holdout
     return TaskSpec(
-        run_id=run.id,
+        run_id=run_id,
         job=job.name,
         scripts=tuple(TaskScript(name=ref.name, blob=uploaded(ref)) for ref in job.scripts),
         requirements=requirements,

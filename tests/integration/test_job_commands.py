@@ -231,3 +231,30 @@ def test_the_log_is_downloaded_as_text(site: Site) -> None:
     answer = httpx.get(f"{site.url}/api/v1/runs/{run['id']}/log.txt", headers=headers)
     assert answer.text.splitlines()[-1].endswith(" rows")
     assert f"logged-{run['id']}.log" in answer.headers["content-disposition"]
+
+
+def test_a_script_is_tried_without_an_edge(site: Site) -> None:
+    """The scripts of the fleet file run here on the controller's rows; what they make is left here, and no run is."""
+    script = (site.home / "train.py").read_text()
+    document = {"kind": "Job", "name": "tried", "model": "tried", "edge": "press-1", "scripts": ["draft.py"],
+                "metrics": ["rows"], "queries": [{"query": "SELECT value FROM readings"}]}  # fmt: skip
+    (site.home / "draft.yaml").write_text(yaml.safe_dump(document))
+    (site.home / "draft.py").write_text("import sys\nprint('half done')\nsys.exit(4)\n")
+    failed = site.run("job", "test", "tried", "-f", "draft.yaml", "--local")
+    assert (failed.returncode, "half done" in failed.stderr) == (1, True)
+    assert "draft.py ended with exit code 4" in failed.stderr
+    (site.home / "draft.py").write_text(script)
+    done = site.ask("job", "test", "tried", "-f", "draft.yaml", "--local")
+    assert done["metrics"]["rows"] >= 3
+    assert (site.home / "trial-tried/model.onnx").stat().st_size == done["model"]["size_bytes"]
+    assert (site.home / "trial-tried/additional_output/weights.bin").exists()
+    assert site.run("job", "show", "tried").returncode == 3
+
+
+def test_a_script_s_environment_is_told_before(site: Site) -> None:
+    """`job env` names every variable that the script then finds."""
+    make(site, "told", "--param", "depth=2")
+    told = site.ask("job", "env", "told")
+    assert told["TIDEMILL_PARAMS"] == '{"depth": "2"}'
+    assert {"model_file_path", "collection_data_1_path", "rows_path", "additional_output_folder_path"} <= told.keys()
+    assert told["additional_output_folder_path"].endswith("/")

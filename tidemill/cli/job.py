@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli import job_change, job_run
+from tidemill.cli import job_change, job_run, job_trial
 from tidemill.cli.job_view import COLUMNS, FIELDS
 from tidemill.cli.options import Json, Name
 from tidemill.cli.output import print_list, print_one
@@ -12,7 +12,7 @@ from tidemill.cli.run_view import HISTORY
 from tidemill.cli.session import connect
 
 app = typer.Typer(help="See what is trained and when, change it, and train it now.", no_args_is_help=True)
-for commands in (job_change.app, job_run.app):
+for commands in (job_change.app, job_run.app, job_trial.app):
     app.add_typer(commands)
 
 
