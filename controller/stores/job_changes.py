@@ -1,6 +1,7 @@
 """Deleting and renaming jobs, each in one transaction, without touching what they made."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import delete, update
@@ -40,7 +41,7 @@ def delete_job(session: Session, *, name: Name, cancel: bool, now: datetime) -> 
     _move(session, name, to_versions=None, to_runs=f"{name} (deleted {now:%Y-%m-%d %H:%M:%S.%f})")
     session.delete(row)
     session.flush()
-    return steps
+    return [(before, replace(after, revision=before.revision + 1)) for before, after in steps]
 
 
 def rename_job(session: Session, *, old: Name, new: Name) -> None:
