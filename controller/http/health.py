@@ -1,5 +1,6 @@
 """Is it alive, is it ready, and how much has it done: without a token, for probes and for Prometheus."""
 
+import asyncio
 import shutil
 
 from fastapi import APIRouter, Response
@@ -15,6 +16,7 @@ from schemas.views import Health, Page
 router = APIRouter(tags=["health"])
 
 _LITTLE_DISK_BYTES = 500 * 1024 * 1024
+_DATABASE_S = 5.0
 
 
 @router.get("/healthz")
@@ -45,7 +47,10 @@ async def metrics(parts: Parts) -> Response:
 
 async def _database(parts: Services) -> Health:
     try:
-        edges = await parts.database.read(list_edges)
+        async with asyncio.timeout(_DATABASE_S):
+            edges = await parts.database.read(list_edges)
+    except TimeoutError:
+        return Health(name="database", ok=False, detail=f"no answer within {_DATABASE_S:g} s; it is tried again")
     except Exception as error:  # noqa: BLE001 - whatever the driver raises, the answer is that it does not work
         return Health(name="database", ok=False, detail=str(error))
     return Health(name="database", ok=True, detail=f"{len(edges)} edges enrolled")

@@ -1,6 +1,9 @@
 """The control database: its migrations, its transactions, its compare-and-set."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from controller.runs.machine import advance
 from controller.runs.steps import CancelAsked, Refused, Waits
 from controller.stores.database import Database, open_database
 from controller.stores.jobs import fire_due, get_job, next_due, save_job
+from controller.stores.models import list_models, next_version
 from controller.stores.runs import (
     SKIPPED_KEPT,
     count_by_state,
@@ -22,8 +26,11 @@ from controller.stores.runs import (
     queue_run,
     save_step,
 )
-from schemas.errors import Conflict
+from controller.stores.tables import ModelRow, VersionRow
+from schemas.errors import BadInput, Conflict, Unreachable
 from schemas.jobs import JobSpec
+from tests.conftest import free_port
+from tests.postgres import PostgresServer
 
 NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
 
@@ -41,18 +48,23 @@ def job(**changes: object) -> JobSpec:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty control database."""
-    opened = open_database(f"sqlite:///{tmp_path / 'control.db'}")
+def control_url(any_database_url: str, tmp_path: Path) -> str:
+    """Where there is no control database yet."""
+    return f"sqlite:///{tmp_path / 'control.db'}" if any_database_url.startswith("sqlite") else any_database_url
+
+
+@pytest.fixture
+def database(control_url: str) -> Iterator[Database]:
+    """An empty control database, on each of the systems that it may be on."""
+    opened = open_database(control_url)
     yield opened
     opened.close()
 
 
-def test_migrations_make_the_tables_that_the_code_expects(tmp_path: Path) -> None:
+def test_migrations_make_the_tables_that_the_code_expects(control_url: str) -> None:
     """After all migrations nothing differs from the tables as they are declared."""
-    url = f"sqlite:///{tmp_path / 'control.db'}"
-    open_database(url).close()
-    engine = create_engine(url)
+    open_database(control_url).close()
+    engine = create_engine(control_url)
     with engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
     engine.dispose()
@@ -138,3 +150,83 @@ def test_two_steps_cannot_follow_the_same_one(database: Database) -> None:
         save_step(session, before=before, after=advance(before, Waits("busy"), NOW))
         with pytest.raises(Conflict):
             save_step(session, before=before, after=advance(before, CancelAsked("no"), NOW))
+
+
+def test_there_is_one_writer_at_a_time(database: Database) -> None:
+    """What a transaction has read holds until it ends: of many that each take the next number, no two take the same."""
+    with database.transaction() as session:
+        session.add(ModelRow(name="iris", created_at=NOW))
+
+    def add_versions() -> None:
+        for _ in range(10):
+            with database.transaction() as session:
+                number = next_version(session, model="iris")
+                row = VersionRow(model="iris", version=number, created_at=NOW, file_digest="", card="", card_blob="")
+                session.add(row)
+
+    threads = [threading.Thread(target=add_versions) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    with database.transaction() as session:
+        assert next_version(session, model="iris") == 61
+
+
+async def test_a_reader_sees_one_state_and_holds_nobody_up(database: Database) -> None:
+    """While somebody reads, others write; the reader goes on seeing what it saw first."""
+    reading, written = threading.Event(), threading.Event()
+
+    def look(session: Session) -> tuple[int, int]:
+        before = len(list_models(session))
+        reading.set()
+        assert written.wait(60)
+        session.expire_all()
+        return before, len(list_models(session))
+
+    async with asyncio.timeout(120):
+        looking = asyncio.create_task(database.read(look))
+        assert await asyncio.to_thread(reading.wait, 60)
+        await database.write(lambda session: session.add(ModelRow(name="iris", created_at=NOW)))
+        written.set()
+        assert await looking == (0, 0)
+        assert await database.read(lambda session: len(list_models(session))) == 1
+
+
+async def test_a_restart_of_the_server_is_waited_for(postgres: PostgresServer, postgres_url: str) -> None:
+    """A transaction that finds the server away is tried until it is back; one that the server leaves is told so."""
+    with closing(open_database(postgres_url)) as database:
+        await database.write(lambda session: session.add(ModelRow(name="iris", created_at=NOW)))
+
+        def lose_the_server(session: Session) -> None:
+            assert len(list_models(session)) == 1
+            postgres.stop()
+            list_models(session)
+
+        with pytest.raises(Unreachable, match=r"the control database .* did not do it") as lost:
+            await database.write(lose_the_server)
+        assert "secret" not in str(lost.value)
+        waiting = asyncio.create_task(database.read(lambda session: [row.name for row in list_models(session)]))
+        await asyncio.to_thread(postgres.start)
+        assert await asyncio.wait_for(waiting, 60) == ["iris"]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("nonsense:secret", "control_url is no database URL; write sqlite:////"),
+        ("nosuch://u:secret@host/x", "control_url is of neither SQLite nor PostgreSQL"),
+    ],
+)
+def test_a_database_that_cannot_be_is_refused(url: str, reason: str) -> None:
+    """The message says what to write, and tells no password."""
+    with pytest.raises(BadInput, match=reason) as refused:
+        open_database(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_that_does_not_answer_is_said() -> None:
+    """At the start nothing is waited for: whoever starts the controller is told, without the password."""
+    with pytest.raises(Unreachable, match=r"the control database .* does not open") as away:
+        open_database(f"postgresql://u:secret@127.0.0.1:{free_port()}/x")
+    assert "secret" not in str(away.value)
