@@ -1,5 +1,7 @@
 """What a query may not contain, wherever it runs: anything but reading and computing. Pure."""
 
+import re
+
 from sqlglot import exp
 
 from controller.data.query_functions import allowed_functions
@@ -35,6 +37,10 @@ _TYPES = frozenset(
 """To which a query may cast. Others, such as PostgreSQL's regclass, look into the database itself."""
 
 
+_FORMATTING = frozenset({"printf", "format"})
+_WIDE = re.compile(r"\*|\d{4}")
+
+
 def refuse_other_than_reading(sql: SqlText, dialect: str) -> None:
     """Refuse whatever does more than read rows and compute. Raises BadInput."""
     for node in sql.tree.find_all(*_OTHER_THAN_READING):
@@ -48,7 +54,7 @@ def refuse_other_than_reading(sql: SqlText, dialect: str) -> None:
         raise BadInput(f"write the operator itself instead of OPERATOR({node.args['operator']})")
     for node in sql.tree.find_all(exp.DataType):
         kind = str(getattr(node.this, "name", node.this))
-        if kind not in _TYPES and dialect != "sqlite":  # SQLite takes any word, and means one of its five types
+        if kind not in _TYPES:
             raise BadInput(f"queries cannot make a {node.sql(dialect).lower()}")
     _refuse_calls(sql, dialect)
 
@@ -61,6 +67,15 @@ def _refuse_calls(sql: SqlText, dialect: str) -> None:
         if name not in allowed and (name or isinstance(call.parent, exp.Table) or isinstance(call, _REFUSED_SYNTAX)):
             name = name or call.sql_name().lower()
             raise BadInput(f"queries cannot call {name}(){sql.place_of(name)}")
+        if name in _FORMATTING:
+            _refuse_wide_format(call, name)
+
+
+def _refuse_wide_format(call: exp.Func, name: str) -> None:
+    """One call of it could take many seconds, and a database looks at its limit of time between calls only."""
+    wanted = next((part for part in (call.this, *call.expressions) if isinstance(part, exp.Expression)), None)
+    if not (isinstance(wanted, exp.Literal) and wanted.is_string) or _WIDE.search(wanted.name):
+        raise BadInput(f"the first argument of {name}() is a text, without * and widths beyond 999")
 
 
 def _written_name(call: exp.Func, text: str) -> str:

@@ -6,6 +6,8 @@ from sqlglot.errors import ParseError, TokenError
 
 from schemas.errors import BadInput
 
+_MAX_TOKENS = 20_000  # parsing so many takes about a second
+
 _PARAMETERS = {TokenType.PLACEHOLDER, TokenType.PARAMETER}
 _OTHER_STRINGS = {
     TokenType.BYTE_STRING,
@@ -80,6 +82,8 @@ def _one_statement(tokens: list[Token], dialect: str) -> list[Token]:
         raise BadInput("the query is empty")
     if tokens[0].token_type not in {TokenType.SELECT, TokenType.WITH}:
         raise BadInput(f"a query is one SELECT (or WITH … SELECT); this begins with {tokens[0].text!r}")
+    if len(tokens) > _MAX_TOKENS:
+        raise BadInput(f"the query has {len(tokens)} words and signs; {_MAX_TOKENS} can be checked")
     for token in tokens:
         if token.token_type is TokenType.SEMICOLON:
             raise BadInput(f"a query is one statement; a second one begins after the ; {_place(token)}")

@@ -23,9 +23,9 @@ BOTH = Query(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CollectionStore]:
-    """An open store with two collections, both empty."""
-    with closing(CollectionStore(f"sqlite:///{tmp_path}/collections.db")) as opened:
+def store(any_database_url: str) -> Iterator[CollectionStore]:
+    """An open store with two collections, both empty, on each database."""
+    with closing(CollectionStore(any_database_url)) as opened:
         opened.declare_all([PRESS, LINES])
         yield opened
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.data.query import check_job_query, check_query
+from controller.data.query import check_job_query, check_query, check_source_query
 from controller.data.query_window import Seen
 from schemas.errors import BadInput
 from schemas.models import Window
@@ -62,6 +62,11 @@ HOSTILE = [
     ("SELECT edit(species, 'vi') FROM iris", "cannot call edit()"),
     ("SELECT fts3_tokenizer('simple') FROM iris", "cannot call fts3_tokenizer()"),
     ("SELECT zeroblob(1000000000) FROM iris", "cannot call zeroblob()"),
+    ("SELECT printf('%.*c', 1000000000, 'x') FROM iris", "the first argument of printf() is a text, without *"),
+    ("SELECT format('%99999d', 1) FROM iris", "the first argument of format() is a text, without * and widths beyond"),
+    ("SELECT printf(a) FROM iris", "the first argument of printf() is a text"),
+    ("SELECT a" + "+1" * 12_000 + " FROM iris", "has 24004 words and signs; 20000 can be checked"),
+    ("SELECT CAST(a AS regclass) FROM iris", "queries cannot make a regclass"),
     ("SELECT sqlite_source_id() FROM iris", "cannot call sqlite_source_id()"),
     ("SELECT last_insert_rowid() FROM iris", "cannot call last_insert_rowid()"),
     ("WITH iris AS (SELECT 1) SELECT * FROM iris", "WITH iris hides the collection"),
@@ -105,6 +110,7 @@ def test_whatever_is_not_one_select_over_collections_is_refused(sql: str, reason
         ("SELECT detail ->> '$.a', strftime('%s', at), iif(ok, 1, 0), 'it''s; -- fine' FROM press", ("press",)),
         ("SELECT avg(a) OVER (ORDER BY b ROWS 3 PRECEDING), row_number() OVER () FROM iris", ("iris",)),
         ("SELECT * FROM iris WHERE a IN (SELECT a FROM press)", ("iris", "press")),
+        ("SELECT printf('%.2f of %d', a, b), format('%s', c), CAST(a AS INTEGER) FROM iris", ("iris",)),
         ("SELECT * FROM iris -- the flowers\n/* and */ WHERE a = 1 -- end", ("iris",)),
     ],
 )
@@ -156,3 +162,54 @@ def test_no_text_at_all_makes_the_check_fail(sql: str) -> None:
     """Whatever stands in a query, it is taken or refused with a reason."""
     with suppress(BadInput):
         check_query("SELECT " + sql, COLLECTIONS)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a::int, date_trunc('day', at), extract(epoch FROM at) FROM iris WHERE b ->> 'x' = 'y'",
+        "SELECT DISTINCT ON (a) a, percentile_cont(0.5) WITHIN GROUP (ORDER BY b) FROM iris GROUP BY a",
+        "SELECT x.value FROM press, LATERAL jsonb_array_elements(press.detail) AS x",
+        "SELECT a[1:2], array_agg(b ORDER BY c) FILTER (WHERE d), string_agg(e, ',') FROM iris GROUP BY 1",
+        "SELECT * FROM iris WHERE at > now() - interval '1 day' AND a SIMILAR TO 'x%' AND b ~ '^y' AND c ILIKE 'z'",
+        "SELECT stddev(a), corr(a, b), to_char(at, 'YYYY'), row_to_json(iris), substring(c FROM 1 FOR 2) FROM iris",
+        "SELECT * FROM iris ORDER BY a FETCH FIRST 3 ROWS ONLY",
+    ],
+)
+def test_ordinary_postgresql_is_taken(sql: str) -> None:
+    """A store on PostgreSQL is asked in PostgreSQL's SQL."""
+    assert check_query(sql, COLLECTIONS, "postgres").collections
+
+
+def test_names_in_capitals_are_quoted_on_postgresql() -> None:
+    """PostgreSQL tells capitals apart, so a name with one is written in quotes, and the message says so."""
+    assert check_query('SELECT * FROM "Press"', ["Press"], "postgres").collections == ("Press",)
+    with pytest.raises(BadInput, match=r'there is no collection Press .*write "Press", in quotes'):
+        check_query("SELECT * FROM Press", ["Press"], "postgres")
+
+
+@pytest.mark.parametrize(
+    ("sql", "dialect", "reason"),
+    [
+        ("SELECT * FROM orders; DROP TABLE orders", "postgres", "one statement"),
+        ("SELECT * FROM pg_authid", "postgres", "the database's own pg_authid"),
+        ("SELECT * FROM information_schema.tables", "mysql", "the database's own tables"),
+        ("SELECT * FROM sqlite_master", "sqlite", "the database's own sqlite_master"),
+        ("SELECT * FROM orders INTO OUTFILE '/tmp/x'", "mysql", "OUTFILE|line 1"),
+        ("SELECT load_file('/etc/passwd') FROM orders", "mysql", r"cannot call load_file\(\)"),
+        ("SELECT sleep(1000) FROM orders", "mysql", r"cannot call sleep\(\)"),
+        ("SELECT benchmark(1e9, md5('x')) FROM orders", "mysql", r"cannot call benchmark\(\)"),
+        ("DELETE FROM orders", "tsql", "begins with 'DELETE'"),
+        ("SELECT * FROM openrowset('x', 'y', 'z')", "tsql", r"cannot call openrowset\(\)"),
+    ],
+)
+def test_queries_over_other_databases_only_read(sql: str, dialect: str, reason: str) -> None:
+    """A source's tables are not known here; that one SELECT reads them, and nothing of the server's own, is."""
+    with pytest.raises(BadInput, match=reason):
+        check_source_query(sql, dialect)
+
+
+def test_queries_over_other_databases_lose_their_comments() -> None:
+    """What a comment hides, and some databases run, does not reach the database."""
+    sql = "SELECT a /*!50000 , load_file('/x') */ FROM shop.orders -- all\n WHERE a > 1;"
+    assert check_source_query(sql, "mysql").split() == ["SELECT", "a", "FROM", "shop.orders", "WHERE", "a", ">", "1"]
