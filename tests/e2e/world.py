@@ -123,9 +123,11 @@ class World:
         self.controller.start()
         await self.until_ready()
 
-    async def add_edge(self, name: str = "press-1", *, start: bool = True, **settings: object) -> Daemon:
+    async def add_edge(
+        self, name: str = "press-1", *, start: bool = True, labels: dict[str, str] | None = None, **settings: object
+    ) -> Daemon:
         """Enrol an edge, and start its agent."""
-        enrolled = await asyncio.to_thread(self.client.add_edge, name, {})
+        enrolled = await asyncio.to_thread(self.client.add_edge, name, labels or {})
         config = self.folder / f"{name}.toml"
         wanted = {"executor": "process", "report_every_s": 1, "end_tasks_on_exit": False, **settings}
         head = "".join(f"{key} = {json.dumps(value)}\n" for key, value in wanted.items())
