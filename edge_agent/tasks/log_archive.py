@@ -29,6 +29,9 @@ class _Tail:
         self._lines: deque[bytes] = deque()
         self._size_bytes = 0
 
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
     def add(self, line: bytes) -> None:
         self._lines.append(line)
         self._size_bytes += len(line)
@@ -49,7 +52,7 @@ async def archive(lines: AsyncIterator[str], blobs: BlobDirectory) -> ArchivedLo
         async for line in lines:
             last.append(line)
             text = f"{line}\n".encode(errors="replace")
-            if writer.size_bytes + len(text) <= HEAD_BYTES and not tail.left_out:
+            if writer.size_bytes + len(text) <= HEAD_BYTES and not tail:
                 writer.write(text)
             else:
                 tail.add(text)

@@ -47,6 +47,7 @@ class ScriptedController:
         self.acknowledges = True
         self.heard: list[RunEvent] = []  # repeats included
         self.logs: list[LogBatch] = []
+        self.progress: list[LogBatch] = []
         self.reports: list[Report] = []
         self.presences: list[Presence] = []
         self._link, self._blob_link = link, blob_link
@@ -63,12 +64,15 @@ class ScriptedController:
             controller = cls(link, blob_link, folder)
             subscriptions = {
                 family: await link.subscribe(family.filter())
-                for family in (topics.RUN_EVENTS, topics.RUN_LOGS, topics.REPORT, topics.PRESENCE)
+                for family in (topics.RUN_EVENTS, topics.RUN_LOGS, topics.RUN_PROGRESS, topics.REPORT, topics.PRESENCE)
             }
             controller.send_blobs()
             work = [
                 asyncio.create_task(controller._take_events(subscriptions[topics.RUN_EVENTS])),
                 asyncio.create_task(controller._take(subscriptions[topics.RUN_LOGS], LogBatch, controller.logs)),
+                asyncio.create_task(
+                    controller._take(subscriptions[topics.RUN_PROGRESS], LogBatch, controller.progress)
+                ),
                 asyncio.create_task(controller._take(subscriptions[topics.REPORT], Report, controller.reports)),
                 asyncio.create_task(controller._take(subscriptions[topics.PRESENCE], Presence, controller.presences)),
             ]
@@ -119,6 +123,11 @@ class ScriptedController:
     async def be_born(self) -> None:
         """Announce a new session, as after a restart."""
         presence = ControllerPresence(online=True, session_id=uuid4().hex)
+        await self._link.publish(topics.CONTROLLER_PRESENCE.to(), presence.to_wire(), retain=True)
+
+    async def die(self) -> None:
+        """Have it said that this controller is gone, as its last will does."""
+        presence = ControllerPresence(online=False, session_id=uuid4().hex)
         await self._link.publish(topics.CONTROLLER_PRESENCE.to(), presence.to_wire(), retain=True)
 
     async def pull(self, ref: BlobRef) -> bytes:

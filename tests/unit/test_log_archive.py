@@ -31,3 +31,18 @@ async def test_a_flood_is_cut_in_the_middle(tmp_path: Path) -> None:
     assert f"\n… {left_out} lines left out …\n".encode() in text
     assert text.startswith(b"0" * (width - 1) + b"\n")
     assert text.endswith(f"{count - 1:0{width - 1}}\n".encode())
+
+
+async def test_a_short_last_line_stays_the_last(tmp_path: Path) -> None:
+    """A line that would still fit into the beginning comes after those that did not."""
+
+    async def uneven() -> AsyncIterator[str]:
+        async for line in lines(6000, 999):
+            yield line
+        yield "last"
+
+    blobs = BlobDirectory(tmp_path)
+    kept = await archive(uneven(), blobs)
+    text = blobs.read_bytes(kept.blob.digest, HEAD_BYTES + TAIL_BYTES)
+    assert len(text) == 6_000_005
+    assert text.endswith(b"5999\nlast\n")
