@@ -28,11 +28,19 @@ def replayed(original: Run, run_id: UUID, blobs: BlobDirectory) -> Selected:
         written = blobs.read_bytes(original.task.digest, limit=_MAX_TASK_BYTES)
     except NotFound as error:
         raise _gone(original, ["its task"]) from error
-    gone = [what for what, ref in _needed(TaskSpec.model_validate_json(written)) if not blobs.has(ref.digest)]
+    gone = [what for what, ref in _needed(TaskSpec.model_validate_json(written)) if not _kept(blobs, ref)]
     if gone:
         raise _gone(original, gone)
     task = blobs.put_bytes(orjson.dumps(orjson.loads(written) | {"run_id": str(run_id)}))
     return Selected(original.data, task, original.base_version, original.base_model, original.holdout)
+
+
+def _kept(blobs: BlobDirectory, ref: BlobRef) -> bool:
+    try:
+        blobs.keep_on(ref.digest)  # the earlier run may be forgotten before this one is known to need it
+    except NotFound:
+        return False
+    return True
 
 
 def _needed(task: TaskSpec) -> Iterator[tuple[str, BlobRef]]:
