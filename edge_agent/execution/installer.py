@@ -132,5 +132,13 @@ def _order(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def _as_itself() -> None:
+    """Go on as the Python that a link in another folder leads to: an environment made by the link's name is broken."""
+    real = Path(sys.executable).resolve()
+    if sys.prefix == sys.base_prefix and real.parent != Path(sys.executable).parent:
+        os.execv(real, [str(real), "-I", *sys.argv])  # noqa: S606 - no shell
+
+
 if __name__ == "__main__":
+    _as_itself()
     sys.exit(main(_order(sys.argv[1:])))

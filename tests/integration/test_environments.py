@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import io
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -110,11 +111,10 @@ async def test_what_an_image_brings_along_counts(tmp_path: Path) -> None:
     """Packages of an image satisfy requirements, so pip installs; another image is another environment."""
     if reason := await availability(IMAGE):
         pytest.skip(reason)
-    async with (
-        workbench("docker", tmp_path) as bench,
-        image_with(tmp_path / "wheels/tidepool-1.0-py3-none-any.whl") as image,
-    ):
-        (tmp_path / "wheels/tidepool-1.0-py3-none-any.whl").unlink()
+    wheel = tmp_path / "wheels/tidepool-1.0-py3-none-any.whl"
+    unpack = f"import zipfile; zipfile.ZipFile('/from/{wheel.name}').extractall('/usr/lib/python3/dist-packages')"
+    async with workbench("docker", tmp_path) as bench, image_with(wheel, "python3", "-c", unpack) as image:
+        wheel.unlink()
         spec = bench.spec(USE, requirements="tidepool").model_copy(update={"image": image})
         request, notes = bench.request(spec), list[str]()
         made = await bench.executor.prepare(request, notes.append)
@@ -127,6 +127,25 @@ async def test_what_an_image_brings_along_counts(tmp_path: Path) -> None:
         bare = bench.request(bench.spec(USE).model_copy(update={"image": image}))
         keys = {(await bench.executor.prepare(each, notes.append)).key for each in (plain, bare)}
         assert len(keys) == 2
+
+
+@pytest.mark.docker
+async def test_another_python_in_the_image_just_works(tmp_path: Path) -> None:
+    """A job whose image has another Python gets an environment of that one, and its scripts run with it."""
+    if reason := await availability(IMAGE):
+        pytest.skip(reason)
+    prefix = Path(sys.base_prefix)
+    if prefix == Path("/usr"):
+        pytest.skip("the tests' own Python stands in for the other one, and has no folder of its own")
+    left_out = "--exclude=./lib/python*/site-packages/* --exclude=./lib/python*/test --exclude=./lib/*.a"
+    copy = f"mkdir -p {prefix} && tar -C /from/{prefix.name} {left_out} -cf - . | tar -C {prefix} -xf -"
+    opened = " ".join(str(parent) for parent in prefix.parents)
+    link = f"chmod 755 {opened} && ln -s {prefix}/bin/python3 /usr/local/bin/python3"
+    async with workbench("docker", tmp_path) as bench, image_with(prefix, "sh", "-c", f"{copy} && {link}") as image:
+        scripts = {"use.py": "import platform, tidepool; print(platform.python_version(), tidepool.DEPTH)"}
+        request = bench.request(bench.spec(scripts, requirements="tidepool").model_copy(update={"image": image}))
+        _, lines = await bench.run(request)
+    assert lines == [f"{platform.python_version()} 7"]
 
 
 async def test_an_installer_that_outlives_its_agent_is_waited_for(tmp_path: Path) -> None:
@@ -318,34 +337,24 @@ def sdist(wheels: Path) -> None:
 
 
 @asynccontextmanager
-async def image_with(wheel: Path) -> AsyncIterator[str]:
-    """The training image with a package of its own."""
-    name = f"tidemill-test-{uuid4().hex[:8]}:1"
+async def image_with(mounted: Path, *command: str) -> AsyncIterator[str]:
+    """The training image as this command leaves it, which has a path of this machine at ``/from``."""
+    made = f"tidemill-test-{uuid4().hex[:8]}"
 
     async def docker(*arguments: str) -> None:
         process = await asyncio.create_subprocess_exec("docker", *arguments, stdout=subprocess.DEVNULL)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(240):
             assert await process.wait() == 0
 
-    add = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall('/usr/lib/python3/dist-packages')"
-    made = name.partition(":")[0]
-    await docker(
-        "run",
-        "--name",
-        made,
-        "--network",
-        "none",
-        "-v",
-        f"{wheel}:/{wheel.name}:ro",
-        IMAGE,
-        *("python3", "-c", add, f"/{wheel.name}"),
-    )
     try:
-        await docker("commit", made, name)
-        await docker("rm", made)
-        yield name
+        await docker(
+            "run", "--name", made, "--network", "none", "-v", f"{mounted}:/from/{mounted.name}:ro", IMAGE, *command
+        )
+        await docker("commit", made, f"{made}:1")
+        yield f"{made}:1"
     finally:
-        await docker("image", "rm", "--force", name)
+        await docker("rm", "--force", made)
+        await docker("image", "rm", "--force", f"{made}:1")
 
 
 async def writer(pipe: Path) -> int:
