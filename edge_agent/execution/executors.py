@@ -8,11 +8,7 @@ from edge_agent.settings import AgentSettings
 
 def make_executor(settings: AgentSettings, folder: DataFolder) -> Executor:
     """The executor for this edge's tasks."""
-    install = InstallSettings(
-        **settings.install.model_dump(),
-        environments_bytes=settings.environments_mb * 1024 * 1024,
-        reserve_bytes=settings.disk_reserve_mb * 1024 * 1024,
-    )
+    install = install_settings(settings)
     if settings.executor == "process":
         from edge_agent.execution.process_executor import ProcessExecutor  # noqa: PLC0415 - see above
 
@@ -21,4 +17,14 @@ def make_executor(settings: AgentSettings, folder: DataFolder) -> Executor:
 
     return DockerExecutor(
         edge=settings.edge, tasks=folder.tasks, environments=folder.environments, image=settings.image, install=install
+    )
+
+
+def install_settings(settings: AgentSettings) -> InstallSettings:
+    """How this edge installs requirements."""
+    mib = 1024 * 1024
+    return InstallSettings(
+        **settings.install.model_dump(),
+        environments_bytes=settings.environments_mb * mib,
+        reserve_bytes=settings.disk_reserve_mb * mib,
     )

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.execution.executors import install_settings
+from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.settings import load_settings
 from schemas.errors import BadInput
 
@@ -48,3 +50,21 @@ def test_a_wrong_variable_is_named(config: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TIDEMILL_AGENT_MAX_TASKS", "0")
     with pytest.raises(BadInput, match="environment variable TIDEMILL_AGENT_MAX_TASKS: `max_tasks` is wrong"):
         load_settings(config)
+
+
+def test_what_installs_and_where_to_is_configured(config: Path) -> None:
+    """The executor is given the installer's settings, the cap on environments and the reserve as they are written."""
+    more = 'executor = "process"\nenvironments_mb = 3\ndisk_reserve_mb = 2\nfolders = ["/data/raw"]\n'
+    install = '[install]\nuv = false\nwheelhouse = "/wheels"\npip_args = ["--no-index"]\ntimeout_s = "10m"\n'
+    config.write_text(more + WRITTEN + install)
+    settings = load_settings(config)
+    assert settings.folders == (Path("/data/raw"),)
+    mib = 1024 * 1024
+    assert install_settings(settings) == InstallSettings(
+        wheelhouse=Path("/wheels"),
+        pip_args=("--no-index",),
+        uv=False,
+        timeout_s=600,
+        environments_bytes=3 * mib,
+        reserve_bytes=2 * mib,
+    )
