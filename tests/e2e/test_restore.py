@@ -15,9 +15,10 @@ def back_up(data_dir: Path, copy: Path) -> None:
     for name in ("control.db", "collections.db"):
         with closing(sqlite3.connect(data_dir / name)) as source, closing(sqlite3.connect(copy / name)) as target:
             source.backup(target)
-    for name in ("blobs", "logs"):
+    for name in ("blobs", "logs", "progress"):
         shutil.copytree(data_dir / name, copy / name)
-    shutil.copy2(data_dir / "signing_key.pem", copy)
+    for name in ("signing_key.pem", "secrets_key"):
+        shutil.copy2(data_dir / name, copy)
 
 
 async def test_a_restored_controller_goes_on(world: World, tmp_path: Path) -> None:
