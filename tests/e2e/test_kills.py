@@ -168,9 +168,42 @@ async def test_a_long_outage_of_the_broker_ends_nobody(world: World, tmp_path: P
     await assert_one_version(world, range(5))
 
 
+async def test_cancel_of_a_run_that_waits_for_its_edge(world: World) -> None:
+    """A run whose edge never came is cancelled at once, and its edge is never asked to do it (defect 19)."""
+    edge = await world.add_edge(start=False)
+    await world.apply(READINGS, job())
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await until(lambda: "offline" in world.client.run(run_id).reason or None, "the reason to wait")
+    assert world.client.cancel_run(run_id).state is RunState.CANCELLED
+    edge.start()
+    await world.until_online()
+    assert (await world.until_ended(await world.run_job())).state is RunState.SUCCEEDED
+    assert (world.versions(), world.trained_on(1)) == ([1], list(range(5)))
+
+
+async def test_cancel_while_outputs_travel(world: World) -> None:
+    """A run that was cancelled while its outputs were fetched makes no version, and its edge forgets the task."""
+    await world.add_edge()
+    await world.apply(READINGS, job(params={"megabytes": 200}))
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await world.until_state(run_id, RunState.UPLOADING)
+    assert world.client.cancel_run(run_id).state is RunState.CANCELLED
+
+    def forgotten() -> bool | None:
+        report = world.client.edge("press-1").report
+        return (report is not None and not report.tasks) or None
+
+    await until(forgotten, "the edge to forget the task")
+    await world.apply(job())
+    await world.until_state(await world.run_job(), RunState.SUCCEEDED)
+    await assert_one_version(world, range(5))
+
+
 @pytest.mark.parametrize("online", [True, False])
 async def test_cancel_ends_the_task(world: World, tmp_path: Path, online: bool) -> None:
-    """A cancelled run's script is gone within 10 s of the edge knowing, also when it was away at the time."""
+    """A cancelled run's script is gone within 10 s of the edge knowing, also when it was away then (defect 19)."""
     edge = await world.add_edge()
     run_id = await train_until(world, tmp_path / "never")
     if not online:

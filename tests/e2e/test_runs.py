@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.runs import RunState
-from tests.e2e.world import READINGS, World, job
+from tests.e2e.world import READINGS, World, job, until
 
 
 async def test_rows_become_a_version(world: World) -> None:
@@ -69,6 +69,34 @@ async def test_a_script_that_takes_too_long_is_ended(world: World, tmp_path: Pat
     run = await world.until_ended(await world.run_job())
     assert run.state is RunState.TIMED_OUT
     assert "2 s" in run.reason
+
+
+async def test_a_failed_script_is_tried_again_where_the_job_says_so(world: World, tmp_path: Path) -> None:
+    """Each attempt starts clean from the same frozen rows, and the log of the failed ones is kept (defect 18)."""
+    await world.add_edge()
+    needed = tmp_path / "needed"
+    retry = {"on": ["script_failed"], "max_attempts": 100, "backoff": "0.1s", "backoff_cap": "0.2s"}
+    await world.apply(READINGS, job(params={"needs": str(needed)}, retry=retry))
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await until(lambda: world.client.run(run_id).attempt >= 3 or None, "the third attempt")
+    await world.publish(range(5, 8))  # not for this run: its rows are frozen
+    needed.touch()
+    run = await world.until_state(run_id, RunState.SUCCEEDED)
+    assert (world.versions(), world.trained_on(1)) == ([1], list(range(5)))
+    kept = {path.name for path in (world.folder / "tidemill-data" / "logs").glob(f"{run_id}-*.log")}
+    assert kept == {f"{run_id}-{attempt}.log" for attempt in range(1, run.attempt + 1)}
+
+
+async def test_no_attempt_left_ends_the_run(world: World) -> None:
+    """The last of several failures ends the run, and says how many there were."""
+    await world.add_edge()
+    retry = {"on": ["script_failed"], "max_attempts": 2, "backoff": "0.1s"}
+    await world.apply(READINGS, job(params={"fault": "script"}, retry=retry))
+    await world.publish(range(5))
+    run = await world.until_ended(await world.run_job())
+    assert (run.state, run.attempt) == (RunState.FAILED, 2)
+    assert run.reason.endswith("it was attempt 2 of 2")
 
 
 async def test_new_rows_come_once_and_all_of_them(world: World) -> None:

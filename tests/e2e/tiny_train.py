@@ -26,6 +26,8 @@ for second in range(params.get("seconds", 0)):
     print(f"second {second}", flush=True)
     time.sleep(1)
 
+if "needs" in params and not Path(params["needs"]).exists():
+    sys.exit(4)
 fault = params.get("fault")
 if fault == "script":
     print("about to fail", flush=True)
