@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from sqlglot import exp
+from sqlglot import Dialect, exp
 
 from controller.data.query_functions import POSTGRES_AGGREGATES
 from controller.data.query_rules import refuse_other_than_reading
@@ -60,11 +60,13 @@ def check_query(sql: str, collections: Iterable[str], dialect: str = "sqlite") -
 
 
 def check_source_query(sql: str, dialect: str) -> str:
-    """Check a query over another database, and give its text as it may run there: without comments.
+    """Check a query over another database, in the dialect of that name, and give its text as it may run there: without comments.
 
     Raises:
         BadInput: it is not one single SELECT, or reads the database's own tables.
     """
+    if Dialect.get(dialect) is None:
+        raise BadInput(f"queries over {dialect} databases cannot be checked, and so cannot run")
     try:
         text = SqlText(sql, dialect)
         refuse_other_than_reading(text, dialect)
