@@ -60,7 +60,11 @@ def check_query(sql: str, collections: Iterable[str], dialect: str = "sqlite") -
 
 
 def check_source_query(sql: str, dialect: str) -> str:
-    """Check a query over another database, in the dialect of that name, and give its text as it may run there: without comments.
+    """Check a query over another database, and give its text as it may run there: without comments.
+
+    Args:
+        sql: As its author wrote it.
+        dialect: What that database speaks, by sqlglot's name for it.
 
     Raises:
         BadInput: it is not one single SELECT, or reads the database's own tables.
