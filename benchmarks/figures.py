@@ -15,7 +15,7 @@ ENOUGH = 100  # values for a 99th percentile; so many are not listed one by one
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured a few times, and what its median should be at most."""
+    """Something measured a few times, and what its median should be at most, or its 99th percentile where there is one."""
 
     name: str
     values: tuple[float, ...]

@@ -12,25 +12,15 @@ import psutil
 
 from benchmarks.figures import Figure, arguments, tell
 from benchmarks.stage import EXECUTORS, stage
+from benchmarks.watching import resident_mb, used_s
 from schemas.runs import RunState
 from tests.e2e.world import READINGS, TRAINING_IMAGE, Daemon, World, job, until
 
 CONTROLLER_GOAL_MB, AGENT_GOAL_MB = 150.0, 80.0
 
 
-def resident_mb(daemon: Daemon) -> float:
-    """A daemon's memory, with that of the processes that it keeps."""
-    process = psutil.Process(daemon.pid)
-    return sum(each.memory_info().rss for each in (process, *process.children(recursive=True))) / 1e6
-
-
 async def processor_share(daemons: list[Daemon], watch_s: float) -> list[float]:
     """Per cent of one processor that each of them takes."""
-
-    def used_s(daemon: Daemon) -> float:
-        times = psutil.Process(daemon.pid).cpu_times()
-        return times.user + times.system
-
     before = [used_s(daemon) for daemon in daemons]
     await asyncio.sleep(watch_s)
     return [(used_s(daemon) - start) / watch_s * 100 for daemon, start in zip(daemons, before, strict=True)]
