@@ -57,7 +57,7 @@ async def test_a_failing_script_ends_with_its_reason_and_its_last_lines(scripted
 
 
 async def test_a_script_that_writes_no_model_is_refused(scripted: ScriptedController) -> None:
-    """Ending with 0 is not enough."""
+    """Ending with 0 is not enough (defect 15)."""
     run = scripted.run("pass")
     await scripted.want(run)
     exited = await scripted.event(run, Exited)

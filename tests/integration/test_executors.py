@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from edge_agent.execution import outputs, task_folder
 from edge_agent.execution.executor import ExitResult
 from edge_agent.execution.images import availability
 from schemas.errors import TaskFailed
+from schemas.tasks import TaskData, TaskHoldout
 from tests.integration.workbench import IMAGE, WRITE_MODEL, Workbench, limits, workbench
 
 ALL_VARIABLES = """
@@ -89,7 +91,7 @@ async def test_the_first_failure_ends_the_task(bench: Workbench) -> None:
 
 
 async def test_file_names_are_never_commands(bench: Workbench) -> None:
-    """Spaces, quotes, semicolons, colons and any letters in names are names and no more."""
+    """Spaces, quotes, semicolons, colons and any letters in names are names and no more (defect 14)."""
     name = "we ird 'na;me: $(touch x) é.py"
     spec = bench.spec({name: WRITE_MODEL}, additional={"a b/ü:1.txt": b"x"})
     request = bench.request(spec)
@@ -110,7 +112,7 @@ async def test_scripts_see_no_credentials(bench: Workbench, monkeypatch: pytest.
 
 
 async def test_an_attempt_starts_clean(bench: Workbench) -> None:
-    """What an earlier attempt of the same run wrote is not there, so that a script cannot pass it off as its own."""
+    """What an earlier attempt wrote is not there, so that nobody can pass it off as new (defects 7, 15, 18)."""
     spec = bench.spec({"train.py": WRITE_MODEL})
     first = bench.request(spec)
     await bench.run(first)
@@ -314,3 +316,56 @@ def running_with(run_id: str) -> list[int]:
         for process in psutil.process_iter(["environ", "status"])
         if (process.info["environ"] or {}).get("TIDEMILL_RUN_ID") == run_id
     ]
+
+
+SECRETIVE = """
+import os, sys, time
+value, path = os.environ["PASSWORD"], os.environ["key_path"]
+assert open(path).read() == "-----KEY-----\\nabcdefgh12345678\\n-----END-----\\n"
+print("as it is:", value)
+sys.stdout.write("in two " + value[:5])
+sys.stdout.flush()
+time.sleep(0.3)
+print(value[5:])
+print(open(path).read())
+raise ValueError(value)
+"""
+
+
+async def test_secrets_reach_the_scripts_and_not_the_log(bench: Workbench) -> None:
+    """A script finds a secret in its variable or file, and wherever it prints one the log has a mask."""
+    folder = bench.data / "secrets"
+    (folder / "files").mkdir(parents=True)
+    secrets = {"variables": {"PASSWORD": "tide-and-time"}, "files": {"key.pem": "key_path"}}
+    (folder / "secrets.json").write_text(json.dumps(secrets))
+    (folder / "files/key.pem").write_text("-----KEY-----\nabcdefgh12345678\n-----END-----\n")
+    request = replace(bench.request(bench.spec({"use.py": SECRETIVE})), secrets=folder)
+    result, lines = await bench.run(request)
+    assert result is not None
+    assert result.exit_code == 1
+    assert lines[:2] == ["as it is: ••••", "in two ••••"]
+    assert lines[-1] == "ValueError: ••••"
+    log = (request.folder / "control/log").read_text()
+    assert not any(plain in log for plain in ("tide-and-time", "abcdefgh12345678"))
+
+
+async def test_rows_have_the_name_of_their_format(bench: Workbench) -> None:
+    """A script may tell from the file's name how its rows and the holdout are written."""
+    put = bench.blobs.put_bytes
+    look = (
+        "import os\nfor name in ('collection_data_1_path', 'holdout_data_path'):\n"
+        "    print(os.path.basename(os.environ[name]), open(os.environ[name]).read())"
+    )
+    spec = bench.spec({"look.py": look})
+    data = (TaskData(index=1, blob=put(b"x,y"), rows=0, format="csv"),)
+    spec = spec.model_copy(update={"data": data, "holdout": TaskHoldout(blob=put(b"{}"), rows=1, format="ndjson")})
+    _, lines = await bench.run(bench.request(spec))
+    assert lines == ["collection_data_1.csv x,y", "holdout_data.ndjson {}"]
+
+
+async def test_variables_of_the_job_are_set_and_cannot_pass_for_others(bench: Workbench) -> None:
+    """A job's own variables are there; those that say which run this is stay true whatever the job says."""
+    variables = {"MODE": "fast; $(rm -rf /) \"'", "TIDEMILL_JOB": "another"}
+    script = "import os; print(os.environ['MODE'], os.environ['TIDEMILL_JOB'])"
+    _, lines = await bench.run(bench.request(bench.spec({"a.py": script}, variables=variables)))
+    assert lines == ["fast; $(rm -rf /) \"' iris"]

@@ -70,12 +70,12 @@ async def test_metrics_come_from_either_file(scripted: ScriptedController) -> No
         "import os\nopen(os.environ['accuracy_path'], 'w').write('0.9')\n"
         "open(os.environ['metrics_path'], 'w').write('{\"loss\": 0.1, \"val\": {\"loss\": 0.2}}')\n"
     )
-    run = scripted.run(script + MODEL, metrics=["accuracy", "loss"], optional_metrics=["accuracy", "recall"])
+    run = scripted.run(script + MODEL, metrics=["accuracy", "loss"], optional_metrics=["recall"])
     await scripted.want(run)
     exited = await scripted.event(run, Exited)
     assert exited.outputs is not None
     assert exited.outputs.metrics == {"accuracy": 0.9, "loss": 0.1, "val_loss": 0.2}
-    missing = scripted.run(script + MODEL, metrics=["recall"])
+    missing = scripted.run(script + MODEL, metrics=["accuracy", "recall"])
     await scripted.want(run, missing)
     exited = await scripted.event(missing, Exited)
     assert exited.outcome is Outcome.OUTPUT_REFUSED
