@@ -11,7 +11,7 @@ import psutil
 from edge_agent.execution.container_user import user
 from edge_agent.execution.environment_place import Place
 from edge_agent.execution.executor import Environment, TaskKey, TaskRequest
-from edge_agent.execution.install_settings import InstallSettings
+from edge_agent.execution.install_settings import TRUST_VARIABLES, InstallSettings
 from edge_agent.execution.task_variables import for_scripts
 from edge_agent.execution.uv_program import VARIABLES
 from schemas.jobs import Limits
@@ -173,5 +173,5 @@ def _trust(install: InstallSettings) -> tuple[list[Options], dict[str, str]]:
     bundle = next((Path(path).resolve() for path in candidates if path and Path(path).is_file()), None)
     if bundle is None:
         return [], {}
-    variables = dict.fromkeys(("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), _AUTHORITIES)
+    variables = dict.fromkeys(TRUST_VARIABLES, _AUTHORITIES)
     return [_mount(bundle, _AUTHORITIES, read_only=True)], variables

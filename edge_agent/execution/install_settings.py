@@ -4,6 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+# Whom to trust, for pip, for its library (whose variable would win over pip's own) and for all others.
+TRUST_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
 # Arguments of `pip install` that mean the same to `uv pip install`.
 _UV_FLAGS = {"--no-index", "--no-deps", "--pre", "--require-hashes"}
 _UV_OPTIONS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_agent.execution.environment_place import Place
 from edge_agent.execution.environments import Installer
-from edge_agent.execution.install_settings import InstallSettings
+from edge_agent.execution.install_settings import TRUST_VARIABLES, InstallSettings
 from edge_agent.execution.task_variables import for_installer
 from edge_agent.execution.uv_program import VARIABLES, find_uv
 
@@ -20,14 +20,10 @@ def process_installers(install: InstallSettings, downloads: Path) -> list[Instal
 
     async def with_uv(place: Place, lock: int) -> int:
         downloads.mkdir(parents=True, exist_ok=True)
-        trust = {"SSL_CERT_FILE": str(install.ca_bundle.absolute())} if install.ca_bundle else {}
-        return await _run(
-            place, lock, install, ["--uv", str(uv)], {"UV_CACHE_DIR": str(downloads), **VARIABLES, **trust}
-        )
+        return await _run(place, lock, install, ["--uv", str(uv)], {"UV_CACHE_DIR": str(downloads), **VARIABLES})
 
     async def with_pip(place: Place, lock: int) -> int:
-        trust = {"PIP_CERT": str(install.ca_bundle.absolute())} if install.ca_bundle else {}
-        return await _run(place, lock, install, [], trust)
+        return await _run(place, lock, install, [], {})
 
     pip, uv = Installer("pip", with_pip), find_uv() if install.suit_uv else None
     return [Installer("uv", with_uv), pip] if uv else [pip]
@@ -36,13 +32,15 @@ def process_installers(install: InstallSettings, downloads: Path) -> list[Instal
 async def _run(place: Place, lock: int, install: InstallSettings, more: list[str], variables: dict[str, str]) -> int:
     wheelhouse = str(install.wheelhouse.absolute()) if install.wheelhouse else ""
     arguments = install.arguments(str(place.requirements), wheelhouse)
+    trusted = str(install.ca_bundle.absolute()) if install.ca_bundle else ""
+    trust = dict.fromkeys(TRUST_VARIABLES, trusted) if trusted else {}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", str(place.order / "installer.py"), *more),
         *("--venv", str(place.venv), "--log", str(place.log / "install.log"), "--"),
         *(arguments if place.requirements.exists() else ()),
         stdin=subprocess.DEVNULL,
         cwd=place.folder,  # where no project's settings for uv lie
-        env=for_installer() | variables,
+        env=for_installer() | variables | trust,
         start_new_session=True,
         pass_fds=(lock,),  # so that the place stays locked should the agent be killed meanwhile
     )
