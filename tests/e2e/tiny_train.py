@@ -18,6 +18,9 @@ seen = json.loads(seen_file.read_text()) if seen_file.exists() else []
 ids = [row["id"] for row in rows]
 print(f"{len(ids)} rows, {len(seen)} seen before", flush=True)
 
+with Path(os.environ["progress_path"]).open("a") as progress:
+    progress.write(json.dumps({"step": 1, "rows": len(ids)}) + "\n")
+
 if "started" in params:
     Path(params["started"]).touch()
 while "until" in params and not Path(params["until"]).exists():
