@@ -116,6 +116,16 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
         "documents[0].queries[0].query",
         "about collection waves",
     ),
+    "unknown source": (
+        lambda f: [f.job(**query("SELECT number FROM orders", source="erp"))],
+        "documents[0].queries[0].query",
+        "there is no source erp in the controller's configuration",
+    ),
+    "holdout over an unknown column": (
+        lambda f: [f.job(holdout={"query": "SELECT valeu FROM readings"})],
+        "documents[0].holdout.query",
+        "no such column: valeu",
+    ),
     "column of another type": (
         lambda _: [{**READINGS, "columns": {"value": "text", "label": "text"}}],
         "documents[0].columns",
@@ -136,6 +146,27 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
     ),
     "unknown edge": (lambda f: [f.job(edge="press-9")], "documents[0].edge", "tidemill edge add press-9"),
     "bad cron": (lambda f: [f.job(schedule={"cron": "0 0 * * 9"})], "documents[0].schedule", "'9' is no weekday"),
+    "date of no year": (lambda f: [f.job(schedule={"cron": "0 0 30 2 *"})], "documents[0].schedule", "on no day"),
+    "never due": (
+        lambda f: [f.job(schedule={"at": "2026-01-01T00:00Z", "start": "2026-02-01T00:00Z"})],
+        "documents[0].schedule",
+        "never due between",
+    ),
+    "trigger on nothing": (
+        lambda f: [f.job(triggers=[{"new_rows": 5, "collection": "nowhere"}])],
+        "documents[0].triggers[0].collection",
+        "no collection 'nowhere'",
+    ),
+    "trigger that writes": (
+        lambda f: [f.job(triggers=[{"query": "DELETE FROM readings", "above": 1}])],
+        "documents[0].triggers[0].query",
+        "one SELECT",
+    ),
+    "trigger on an unknown column": (
+        lambda f: [f.job(triggers=[{"query": "SELECT avg(error) FROM readings", "above": 1}])],
+        "documents[0].triggers[0].query",
+        "error",
+    ),
     "too often": (lambda f: [f.job(schedule={"every": "1ms"})], "documents[0].schedule", "too often"),
     "for ever": (lambda f: [f.job(schedule={"every": 1e300})], "documents[0].schedule.every", "less than"),
     "metric of the contract": (
