@@ -170,7 +170,8 @@ def _said_plainly(engine: Engine, what: str) -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         where = engine.url.render_as_string(hide_password=True)
-        raise Unreachable(f"the control database {where} {what}: {error.orig}") from error
+        said = " ".join(str(error.orig).split())
+        raise Unreachable(f"the control database {where} {what}: {said}") from error
 
 
 def _migrate(engine: Engine) -> None:

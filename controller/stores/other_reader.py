@@ -89,9 +89,11 @@ def open_other(url: URL, *, timeout_s: float) -> Iterator[Reader]:
     engine = create_engine(url, poolclass=NullPool)
     try:
         with engine.connect() as connection:
-            for statement in _FIRST.get(url.get_backend_name(), ()):
+            # A MariaDB answers to the name of MySQL, too.
+            system = "mariadb" if getattr(connection.dialect, "is_mariadb", False) else connection.dialect.name
+            for statement in _FIRST.get(system, ()):
                 connection.exec_driver_sql(statement.format(milliseconds=int(timeout_s * 1000), seconds=timeout_s))
-            if url.get_backend_name() != "oracle":  # there, it began with the first statement
+            if system != "oracle":  # there, it began with the first statement
                 connection.rollback()
             yield OtherReader(connection, timeout_s)
     except (OperationalError, InterfaceError) as error:
