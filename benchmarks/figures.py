@@ -15,7 +15,7 @@ ENOUGH = 100  # values for a 99th percentile; so many are not listed one by one
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured a few times, and what its median should be at most, or its 99th percentile where there is one."""
+    """Something measured a few times, and what its 99th percentile, or its median without one, should be at most."""
 
     name: str
     values: tuple[float, ...]
