@@ -10,7 +10,16 @@ from controller.retention import Freed
 from controller.stores.collections import CollectionStore
 from controller.stores.edges import list_edges, report_of
 from controller.stores.runs import count_by_state
+from controller.stores.usage import usage_of_all
 from schemas.runs import RunState
+
+_TOOK = {
+    "cpu_s": "Processor seconds",
+    "energy_kwh": "Energy",
+    "co2e_kg": "CO2 equivalents",
+    "fetched_bytes": "Bytes fetched as inputs",
+    "cached_bytes": "Bytes of inputs that were there already",
+}
 
 
 class ControllerMetrics(Collector):
@@ -27,6 +36,7 @@ class ControllerMetrics(Collector):
         yield self._runs()
         yield from self._edges()
         yield from self._rows()
+        yield from self._usage()
         yield from self._forgotten()
 
     def _runs(self) -> Metric:
@@ -59,6 +69,15 @@ class ControllerMetrics(Collector):
             rejects.add_metric([spec.name], view.rejects)
         yield rows
         yield rejects
+
+    def _usage(self) -> Iterator[Metric]:
+        """Gauges: they are sums over the runs that are kept, and shrink when old ones are forgotten."""
+        jobs = usage_of_all(self._session).jobs
+        for field, text in _TOOK.items():
+            took = GaugeMetricFamily(f"tidemill_job_{field}", f"{text} of a job's kept runs", labels=["job"])
+            for job, usage in jobs.items():
+                took.add_metric([job], getattr(usage, field))
+            yield took
 
     def _forgotten(self) -> Iterator[Metric]:
         for kind, count in (("runs", self._freed.runs), ("versions", self._freed.versions)):

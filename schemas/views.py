@@ -100,6 +100,13 @@ class JobUsage(View):
     cached_bytes: NonNegativeInt = 0  # not downloaded, because they were there already
 
 
+class UsageView(View):
+    """What the kept runs of each job took, and all of them together."""
+
+    total: JobUsage
+    jobs: dict[str, JobUsage] = {}
+
+
 class JobView(View):
     """A job, when it is due next, and why it is not running."""
 

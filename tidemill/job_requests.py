@@ -9,7 +9,7 @@ from schemas.jobs import JobSpec
 from schemas.names import BlobRef, FileTree
 from schemas.runs import RunState
 from schemas.tasks import TaskSpec
-from schemas.views import JobView, LogPage, ProgressPage, RunView
+from schemas.views import JobView, LogPage, ProgressPage, RunView, UsageView
 from tidemill.asking import Asking, path_of, read_as
 
 _TREE: TypeAdapter[FileTree] = TypeAdapter(FileTree)
@@ -59,6 +59,10 @@ class JobRequests(Asking):
     def resume_job(self, name: str) -> JobView:
         """Let the schedule go on."""
         return read_as(JobView, self._exchange.send("POST", path_of("jobs", name, "resume")))
+
+    def usage(self) -> UsageView:
+        """What the kept runs of each job took, and all of them together."""
+        return self._one("usage", UsageView)
 
     def try_job(self, spec: JobSpec, *, full: bool = False) -> TaskSpec:
         """What an edge would be told if the job ran now: its rows are selected, and nothing is queued."""

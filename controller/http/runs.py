@@ -12,9 +12,10 @@ from controller.runs import requests
 from controller.runs.steps import CancelAsked
 from controller.stores.runs import get_row, list_rows
 from controller.stores.tables import RunRow
+from controller.stores.usage import usage_of_all
 from controller.views import run_view
 from schemas.runs import RunState
-from schemas.views import Page, RunView
+from schemas.views import Page, RunView, UsageView
 
 router = APIRouter(tags=["runs"])
 
@@ -32,6 +33,12 @@ async def all_runs(
     )
     following = str(rows[limit - 1].id) if len(rows) > limit else None
     return Page(items=tuple(run_view(row) for row in rows[:limit]), next=following)
+
+
+@router.get("/usage")
+async def usage(parts: Parts) -> UsageView:
+    """What the kept runs of each job took, and all of them together."""
+    return await parts.database.read(usage_of_all)
 
 
 @router.get("/runs/{run_id}")

@@ -258,3 +258,17 @@ def test_a_script_s_environment_is_told_before(site: Site) -> None:
     assert told["TIDEMILL_PARAMS"] == '{"depth": "2"}'
     assert {"model_file_path", "collection_data_1_path", "rows_path", "additional_output_folder_path"} <= told.keys()
     assert told["additional_output_folder_path"].endswith("/")
+
+
+def test_what_runs_took_is_summed(site: Site) -> None:
+    """Per job and in total: processor time, and the bytes of inputs that were fetched or were there already."""
+    make(site, "counted")
+    first, second = trained(site, "counted"), trained(site, "counted")
+    usage = site.ask("job", "usage")
+    told = usage["jobs"]["counted"]
+    assert told == site.ask("job", "show", "counted")["usage"]
+    assert told["runs"] == 2
+    assert told["cpu_s"] == pytest.approx(first["usage"]["cpu_s"] + second["usage"]["cpu_s"])
+    assert second["usage"]["cached_bytes"] > 0
+    assert told["fetched_bytes"] == first["usage"]["fetched_bytes"] + second["usage"]["fetched_bytes"]
+    assert usage["total"]["runs"] >= told["runs"]

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from tidemill.cli import job_change, job_run, job_trial
-from tidemill.cli.job_view import COLUMNS, FIELDS
+from tidemill.cli.job_view import COLUMNS, FIELDS, USAGE_HEADS, usage_row
 from tidemill.cli.options import Json, Name
-from tidemill.cli.output import print_list, print_one
+from tidemill.cli.output import print_json, print_list, print_one, print_table
 from tidemill.cli.run_view import HISTORY
 from tidemill.cli.session import connect
 
@@ -29,6 +29,18 @@ def show_job(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Show one job: why it is not running, when it is due, what its runs took."""
     with connect(context) as client:
         print_one(client.job(name), FIELDS, as_json=as_json)
+
+
+@app.command("usage")
+def show_usage(context: typer.Context, as_json: Json = False) -> None:
+    """Tell what the kept runs of each job took: processor, energy, bytes fetched and not fetched again."""
+    with connect(context) as client:
+        usage = client.usage()
+    if as_json:
+        print_json(usage.model_dump(mode="json"))
+        return
+    rows = [*usage.jobs.items(), ("all together", usage.total)]
+    print_table(USAGE_HEADS, [[name, *usage_row(took)] for name, took in rows])
 
 
 @app.command("history")

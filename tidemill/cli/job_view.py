@@ -44,6 +44,15 @@ def _usage(usage: "JobUsage") -> str:
     return "; ".join(told)
 
 
+USAGE_HEADS = ("JOB", "RUNS", "CPU", "ENERGY", "CO2E", "FETCHED", "NOT FETCHED AGAIN")
+
+
+def usage_row(usage: "JobUsage") -> list[object]:
+    """The cells beneath ``USAGE_HEADS``, behind the job's name."""
+    energy = [f"{usage.energy_kwh:.3g} kWh", f"{usage.co2e_kg:.3g} kg"] if usage.energy_kwh else ["", ""]
+    return [usage.runs, f"{usage.cpu_s:.1f} s", *energy, amount(usage.fetched_bytes), amount(usage.cached_bytes)]
+
+
 COLUMNS: Columns["JobView"] = {
     "NAME": lambda job: job.spec.name,
     "MODEL": lambda job: job.spec.model,
