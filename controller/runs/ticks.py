@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlmodel import Session
 
 from controller.stores.database import Database
-from controller.stores.jobs import Fired, fire_due, next_due, set_clocks_back
+from controller.stores.jobs import Fired, ahead_of_clock, fire_due, next_due, set_back
 
 log = logging.getLogger(__name__)
 
@@ -48,27 +49,32 @@ class Ticks:
 
     async def look(self) -> datetime | None:
         """Fire what has come; returns when the next job is due."""
-        await self._mind_the_clock()
-        fired, due = await self._database.write(self._fire)
-        if fired:
-            self._on_fired()
-        return due
+        while True:
+            now = self._clock()
+            await self._mind(now)
+            fired, due = await self._database.write(partial(_fire, now=now))
+            if fired:
+                self._on_fired()
+            if due is None or due > now:  # else there were too many for one transaction
+                return due
 
-    async def _mind_the_clock(self) -> None:
+    async def _mind(self, now: datetime) -> None:
         """Notice that the clock was set back: now by having seen a later time, at the start by what was left."""
-        now = self._clock()
         if self._latest is None or now < self._latest - SET_BACK:
             self._latest = now
-            for job in await self._database.write(lambda session: set_clocks_back(session, now=now)):
-                log.warning("the clock was set back, the job is due by it again", extra={"job": job})
+            jobs = await self._database.read(lambda session: ahead_of_clock(session, now=now))
+            if jobs:
+                await self._database.write(lambda session: set_back(session, jobs=jobs, now=now))
+                log.warning("the clock was set back, jobs are due by it again", extra={"jobs": len(jobs)})
         self._latest = max(self._latest, now)
 
-    def _fire(self, session: Session) -> tuple[int, datetime | None]:
-        fired = fire_due(session, now=self._clock())
-        for one in fired:
-            _tell(one)
-        session.flush()
-        return sum(len(one.runs) for one in fired), next_due(session)
+
+def _fire(session: Session, *, now: datetime) -> tuple[int, datetime | None]:
+    fired = fire_due(session, now=now)
+    for one in fired:
+        _tell(one)
+    session.flush()
+    return sum(len(one.runs) for one in fired), next_due(session)
 
 
 def _tell(fired: Fired) -> None:

@@ -87,32 +87,47 @@ def next_due(session: Session) -> datetime | None:
     return session.exec(wanted.order_by(col(JobRow.next_fire_at)).limit(1)).first()
 
 
-def set_clocks_back(session: Session, *, now: datetime) -> list[str]:
-    """After the machine's clock was wrongly ahead, let jobs be due by the right one; returns those. Caller commits.
+def ahead_of_clock(session: Session, *, now: datetime) -> list[str]:
+    """The jobs that wait for a time later than their next one: the machine's clock was wrongly ahead, and set back.
 
-    A cursor never lies behind the next tick from now on, but when the clock was set back. What was fired under the
-    wrong clock is not fired again: a run is unique by its tick.
+    Reads every job.
     """
-    changed = []
     looks: dict[str, list[TriggerRow]] = {}
     for look in session.exec(select(TriggerRow).where(col(TriggerRow.next_look_at) > now)):
         looks.setdefault(look.job, []).append(look)
-    for row, spec in list_jobs(session):
-        due = _next(row, spec, now)
-        if due is not None and (row.next_fire_at is None or due < row.next_fire_at):
-            row.next_fire_at = due
-            session.add(row)
-            changed.append(row.name)
-        longest_s = max((trigger.every for trigger in spec.triggers), default=0.0)
-        _look_by(session, looks.get(row.name, ()), now + timedelta(seconds=longest_s))
-    return changed
+    return [row.name for row, spec in list_jobs(session) if _is_ahead(row, spec, looks.get(row.name, ()), now)]
 
 
-def _look_by(session: Session, looks: Iterable[TriggerRow], latest: datetime) -> None:
-    for look in looks:
-        if look.next_look_at is not None and look.next_look_at > latest:
-            look.next_look_at = latest
-            session.add(look)
+def set_back(session: Session, *, jobs: Iterable[str], now: datetime) -> None:
+    """Let these jobs be due by the clock as it is now. Caller commits.
+
+    What was fired under the wrong clock is not fired again: a run is unique by its tick.
+    """
+    for name in jobs:
+        row = session.get(JobRow, name)
+        if row is None:
+            continue
+        spec = JobSpec.model_validate_json(row.spec)
+        looks = session.exec(select(TriggerRow).where(TriggerRow.job == name)).all()
+        if not _is_ahead(row, spec, looks, now):  # it was edited meanwhile
+            continue
+        row.next_fire_at = _next(row, spec, now)
+        session.add(row)
+        for look in looks:
+            if look.next_look_at is not None:
+                look.next_look_at = min(look.next_look_at, _latest_look(spec, now))
+                session.add(look)
+
+
+def _is_ahead(row: JobRow, spec: JobSpec, looks: Iterable[TriggerRow], now: datetime) -> bool:
+    due = _next(row, spec, now)
+    if due is not None and (row.next_fire_at is None or due < row.next_fire_at):
+        return True
+    return any(look.next_look_at is not None and look.next_look_at > _latest_look(spec, now) for look in looks)
+
+
+def _latest_look(spec: JobSpec, now: datetime) -> datetime:
+    return now + timedelta(seconds=max((trigger.every for trigger in spec.triggers), default=0.0))
 
 
 def _fire(session: Session, row: JobRow, now: datetime) -> Iterable[Fired]:
