@@ -58,6 +58,7 @@ class SimulatedEdge:
     def __init__(
         self,
         name: EdgeName,
+        *,
         session_id: str,
         public_key: str,
         journal: Journal,
@@ -65,8 +66,8 @@ class SimulatedEdge:
         link: Link,
         manner: Manner,
     ) -> None:
-        self._name, self._session_id, self._journal = name, session_id, journal
-        self._link, self._manner, self._since = link, manner, datetime.now(UTC)
+        self._name, self._journal, self._link, self._manner = name, journal, link, manner
+        self._session_id, self._since = session_id, datetime.now(UTC)
         self._blobs = BlobDirectory(folder / "blobs")
         self._template = times(folder / "model.onnx", _FACTOR).read_bytes()
         self._contact = Contact(folder / "cut-off")
@@ -89,7 +90,15 @@ class SimulatedEdge:
         announcer = Announcer(name, session_id)
         with Journal.open(Path(":memory:")) as journal:
             async with connect(broker, name, will=announcer.will) as link, asyncio.TaskGroup() as group:
-                edge = cls(name, session_id, public_key, journal, folder, link, manner)
+                edge = cls(
+                    name,
+                    session_id=session_id,
+                    public_key=public_key,
+                    journal=journal,
+                    folder=folder,
+                    link=link,
+                    manner=manner,
+                )
                 serving = group.create_task(edge.serve(announcer), name=f"simulated {name}")
                 try:
                     yield
