@@ -107,7 +107,9 @@ class Supervisor:
             look_at_all, self._alarm = True, None
         if self._stale or look_at_all:
             self._stale = False
-            self._poked |= await self._live.refresh(self._database)
+            moved = await self._live.refresh(self._database)
+            self._blocked -= moved  # such as by a new name for their job
+            self._poked |= moved
         if look_at_all:
             self._look_at = time.monotonic() + LOOK_EVERY_S
             self._poked |= {run.id for run in self._live}

@@ -16,8 +16,10 @@ from controller.runs.supervisor import Supervisor
 from controller.secrets import Secrets
 from controller.stores.database import Database, open_database
 from controller.stores.edges import add_edge, note_presence, note_report
+from controller.stores.job_changes import rename_job
 from controller.stores.live_runs import wanted_runs
 from controller.stores.runs import get_row, live_runs, load_run, queue_run
+from controller.stores.tables import JobRow
 from schemas.broker import BrokerAddress
 from schemas.jobs import JobSpec
 from schemas.names import BlobRef
@@ -235,3 +237,21 @@ async def test_a_new_supervisor_goes_on_where_the_last_one_was(desk: Desk) -> No
     run = await desk.until(waiting, dispatched)
     await desk.said(run, Accepted(), Exited(outcome=Outcome.SCRIPT_FAILED, reason="it failed"))
     await desk.until(behind, dispatched)
+
+
+async def test_a_run_that_waits_for_its_turn_survives_a_new_name(desk: Desk) -> None:
+    """When a job is renamed while one run goes on and another waits, the other goes on when the first has ended."""
+
+    def rename(session: Session) -> None:
+        now, spec = utc_now(), load_run(session, run_id=first.id).job.model_dump_json()
+        session.add(JobRow(name="retrain", spec=spec, created_at=now, anchor_at=now))
+        session.flush()
+        rename_job(session, old="retrain", new="again")
+
+    first = await desk.until(await desk.queue(overlap="queue"), dispatched)
+    behind = await desk.queue(overlap="queue")
+    await desk.until(behind, lambda run: f"waits for run {first.id}" in run.reason)
+    await desk.database.write(rename)
+    await desk.said(first, Accepted(), Exited(outcome=Outcome.SCRIPT_FAILED, reason="it failed"))
+    run = await desk.until(behind, dispatched)
+    assert run.job.name == "again"
