@@ -13,7 +13,7 @@ def kill_processes(key: TaskKey, *, but: int | None) -> bool:
     """Kill what a task has left running, but for its runner; whether there was nothing. Blocks for milliseconds.
 
     The processes are known by the variables that they inherited, whatever group, session or parent they have now. One
-    that cleared its environment is missed, unless it stayed in its script's process group, which the runner ends.
+    that cleared its environment is missed if its runner was killed, which else ends all that came of its scripts.
     """
     marks = {"TIDEMILL_RUN_ID": str(key.run_id), "TIDEMILL_ATTEMPT": str(key.attempt)}
     found = [

@@ -49,7 +49,7 @@ async def docker_bench(tmp_path: Path) -> AsyncIterator[Workbench]:
 
 
 async def test_a_container_is_shut_in(docker_bench: Workbench) -> None:
-    """In a container a script is not root, has no capability, no network, and writes to its own folders alone."""
+    """In a container a script is not root, has no capability, no network, writes to its own alone (defect 17)."""
     request = docker_bench.request(
         docker_bench.spec({"look.py": SHUT_IN}, rows=[[{"x": 1}]], limits=limits(network="none"))
     )

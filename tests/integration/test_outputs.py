@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
@@ -69,7 +70,7 @@ def test_a_metric_that_is_no_text_of_a_number_is_not_read_whole(
 ) -> None:
     """A file that is far too long for a number is refused by its size."""
     (folder / "output/metrics/accuracy.txt").write_text("1" * 5000)
-    with pytest.raises(TaskFailed, match="metrics/accuracy.txt is larger than 4096 bytes"):
+    with pytest.raises(TaskFailed, match=r"metrics/accuracy\.txt is larger than 4096 bytes"):
         outputs.collect(folder, spec, blobs)
 
 
@@ -89,10 +90,19 @@ def make_socket(path: Path) -> None:
         os.chdir(here)
 
 
+def make_device(path: Path) -> None:
+    """Leave a device there, as a script can that runs as root."""
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root can make a device")
+
+
 HOSTILE: dict[str, Callable[[Path], object]] = {
     "a symbolic link": lambda path: path.symlink_to("/etc/hostname"),
     "a named pipe": os.mkfifo,
     "a socket": make_socket,
+    "a device": make_device,
     "a hard link": lambda path: (
         path.hardlink_to(path.parents[1] / "input/order.json")
         if path.parent.name == "output"
