@@ -48,11 +48,9 @@ def test_rows_come_back_as_they_went_in(store: CollectionStore) -> None:
     assert last == store.last_position("press") == 1
 
 
-@pytest.mark.parametrize("json", ["1e5", "007", "12345678901234567890123", '"x"', '{"b":1.0,"a":"\\u0000"}'])
+@pytest.mark.parametrize("json", ["1e5", "12345678901234567890123", '"x"', '{"b":1.0,"a":"\\u0000"}'])
 def test_json_text_is_not_taken_for_a_number(store: CollectionStore, json: str) -> None:
     """What a JSON column holds is kept letter by letter: the declared type must not make a database convert it."""
-    if store.dialect == "postgres" and json == "007":
-        pytest.skip("PostgreSQL itself refuses what is no JSON")
     store.insert("press", [{"label": json, "detail": json}])
     with store._database.reading() as connection:
         assert connection.execute(text("SELECT detail, label FROM press")).one() == (json, json)

@@ -207,3 +207,16 @@ def test_nobody_chooses_a_position(store: CollectionStore, postgres_url: str) ->
     with writer(postgres_url) as connection, pytest.raises(psycopg.errors.GeneratedAlways):
         connection.execute(INSERT.replace("(label) SELECT", "(position, label) SELECT 1,"), [1])
     assert store.last_position("press") == 0
+
+
+def test_a_long_transaction_announces_itself_once(store: CollectionStore, postgres_url: str) -> None:
+    """However many rows a transaction adds, it holds one lock for each collection: the server's locks are bounded."""
+    with writer(postgres_url) as connection:
+        for _ in range(30):
+            connection.execute(INSERT, [2])
+            store.insert("press", [{"label": "between"}])
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+        assert connection.execute(held).fetchone() == (1,)
+        assert store.last_position("press") == 0
+        connection.commit()
+    assert store.last_position("press") == 90
