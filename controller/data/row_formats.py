@@ -17,6 +17,9 @@ Rows = list[tuple[object, ...]]
 Encoder = Callable[[Sequence[ResultColumn], Iterable[Rows]], Iterator[bytes]]
 """From columns, and rows a few at a time, to the bytes of a file, a piece at a time."""
 
+_PLAIN = frozenset({str, int, float, type(None)})
+"""What a CSV writer writes as it is."""
+
 
 def check_format(wanted: Format) -> None:
     """Raises BadInput when the format needs a package that is not installed."""
@@ -88,20 +91,23 @@ def _csv(columns: Sequence[ResultColumn], chunks: Iterable[Rows]) -> Iterator[by
     write([[column.key for column in columns]])
     count, is_json = 0, [column.type is ColumnType.JSON for column in columns]
     for rows in chunks:
-        write(_cells(columns, rows, is_json, count))
+        apart = [at for at, json in enumerate(is_json) if json or not _PLAIN.issuperset(type(row[at]) for row in rows)]
+        write(_cells(columns, rows, apart, count) if apart else rows)
         count += len(rows)
         yield _taken(text)
     yield _taken(text)
 
 
-def _cells(columns: Sequence[ResultColumn], rows: Rows, is_json: Sequence[bool], before: int) -> Iterator[list[object]]:
+def _cells(columns: Sequence[ResultColumn], rows: Rows, apart: Sequence[int], before: int) -> Iterator[list[object]]:
+    """The rows with texts for what CSV has no other way to write, in the columns ``apart``."""
     for number, row in enumerate(rows, start=before + 1):
         cells = list(row)
-        for at, value in enumerate(row):
-            if is_json[at] or isinstance(value, bool | dict | list):
-                cells[at] = None if value is None else orjson.dumps(value).decode()
-            elif isinstance(value, bytes):
+        for at in apart:
+            value = row[at]
+            if isinstance(value, bytes):
                 raise _refused(number, columns[at].key, value, "")
+            if value is not None and (columns[at].type is ColumnType.JSON or isinstance(value, bool | dict | list)):
+                cells[at] = orjson.dumps(value).decode()
         yield cells
 
 

@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -271,3 +272,17 @@ def test_a_source_that_is_not_named_is_told(store: CollectionStore, blobs: BlobD
         QueryCheck(store, NO_SOURCES).query(query, [])
     with pytest.raises(BadInput, match="query 1: there is no source erp"):
         select(store, query, blobs)
+
+
+@pytest.mark.parametrize("wanted", ["json", "ndjson", "csv"])
+def test_rows_stream_through(store: CollectionStore, blobs: BlobDirectory, wanted: Format) -> None:
+    """However many rows there are, a few of them are in memory: the file is many times larger than what was held."""
+    store.insert("press", [{"line": f"{number:01000d}"} for number in range(20_000)])
+    tracemalloc.start()
+    try:
+        (selection,) = select(store, Query(query="SELECT line FROM press", format=wanted), blobs).data
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert selection.blob.size_bytes > 20_000_000
+    assert peak_bytes < 4_000_000
