@@ -1,6 +1,7 @@
 """Models from end to end: bases that change between runs, and versions on their way to every edge that holds them."""
 
 import asyncio
+import hashlib
 
 from schemas.models import ModelVersion
 from schemas.runs import RunState
@@ -17,14 +18,16 @@ async def based_on(world: World, base: str, *, factor: float) -> None:
 
 
 async def trained(world: World) -> ModelVersion:
-    """The version that a run makes now."""
+    """The version that a run makes now; its script was given what ``based_on`` uploaded last."""
     run = await world.until_state(await world.run_job(), RunState.SUCCEEDED)
+    given = hashlib.sha256((world.folder / "base.onnx").read_bytes()).hexdigest()
+    assert f"base {given}" in (await asyncio.to_thread(world.client.logs, run.id)).lines
     cards = (await asyncio.to_thread(world.client.model, "tiny")).versions
     return next(card for card in cards if card.version == run.version)
 
 
 async def test_a_job_follows_its_base_model(world: World) -> None:
-    """A run is given its base's newest champion, not a stale file (defect 22), and another base once that is named.
+    """A run is given its base's newest champion, never a stale file (defect 22), and another base once that is named.
 
     Naming another one breaks nothing: the job goes on from what its own last version left (defect 21).
     """

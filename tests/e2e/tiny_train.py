@@ -3,6 +3,7 @@
 It writes a copy of ``tiny.onnx`` whose factor is the number of rows it has ever seen, and keeps their ids.
 """
 
+import hashlib
 import json
 import os
 import struct
@@ -16,6 +17,8 @@ rows = json.loads(Path(os.environ["collection_data_1_path"]).read_text())
 seen_file = kept / "seen.json"
 seen = json.loads(seen_file.read_text()) if seen_file.exists() else []
 ids = [row["id"] for row in rows]
+if "base_model_path" in os.environ:
+    print("base", hashlib.sha256(Path(os.environ["base_model_path"]).read_bytes()).hexdigest(), flush=True)
 print(f"{len(ids)} rows, {len(seen)} seen before", flush=True)
 
 with Path(os.environ["progress_path"]).open("a") as progress:
