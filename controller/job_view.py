@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from controller.runs.trigger_rules import described
 from controller.schedule import next_fires
 from controller.stores.jobs import get_job
 from controller.stores.runs import last_row, live_runs
@@ -12,7 +13,7 @@ from controller.stores.triggers import seen_by
 from controller.stores.usage import usage_of
 from schemas.jobs import JobSpec
 from schemas.runs import RunState
-from schemas.schedules import NewRows, Threshold
+from schemas.schedules import NewRows, Trigger
 from schemas.views import JobView, TriggerView
 
 _SHOWN = 5  # times that are told ahead
@@ -67,20 +68,14 @@ def _rest(row: JobRow, spec: JobSpec, last: RunRow | None, triggers: tuple[Trigg
 
 def _triggers(session: Session, spec: JobSpec) -> tuple[TriggerView, ...]:
     return tuple(
-        TriggerView(text=_text(trigger), seen=row.problem or _seen(trigger, row.value), next_look_at=row.next_look_at)
+        TriggerView(
+            text=described(trigger), seen=row.problem or _seen(trigger, row.value), next_look_at=row.next_look_at
+        )
         for trigger, row in seen_by(session, spec=spec)
     )
 
 
-def _text(trigger: NewRows | Threshold) -> str:
-    """What a trigger waits for, such as ``100 new rows in readings``."""
-    if isinstance(trigger, NewRows):
-        return f"{trigger.new_rows} new rows in {trigger.collection}"
-    limit = f"above {trigger.above:g}" if trigger.above is not None else f"below {trigger.below:g}"
-    return f"({trigger.query}) {limit}"
-
-
-def _seen(trigger: NewRows | Threshold, value: float | None) -> str:
+def _seen(trigger: Trigger, value: float | None) -> str:
     if value is None:
         return "not looked yet" if isinstance(trigger, NewRows) else "no number yet"
     return f"{value:.0f} new rows" if isinstance(trigger, NewRows) else f"{value:g}"

@@ -315,7 +315,7 @@ def test_a_paused_job_is_due_again_when_it_is_resumed(fleet: Fleet) -> None:
     fleet.actions(fleet.job(name=name, schedule={"cron": "0 4 * * *"}))
     due = fleet.http.get(f"jobs/{name}").json()["next_fire_at"]
     paused = fleet.http.post(f"jobs/{name}/pause").json()
-    assert (paused["next_fire_at"], paused["why"]) == (None, "it is paused")
+    assert (paused["next_fire_at"], paused["why"]) == (None, "it is paused: `tidemill job resume resting`")
     assert fleet.http.post(f"jobs/{name}/pause").json() == paused
     assert fleet.http.post(f"jobs/{name}/resume").json()["next_fire_at"] == due
     assert fleet.http.get("runs", params={"job": name}).json()["items"] == []
