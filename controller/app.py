@@ -24,6 +24,7 @@ from controller.http.server import address_of, open_listener, serve_http
 from controller.http.services import Services
 from controller.inbox import Inbox
 from controller.manifests import Manifests
+from controller.model_checks import ModelChecks
 from controller.registry import Registry
 from controller.retention import Retention
 from controller.runs.dispatch import Dispatcher
@@ -89,6 +90,7 @@ async def run(settings: ControllerSettings) -> None:
         link = await stack.enter_async_context(connect(broker.address, "tidemill-controller", will=will, wait=False))
         blob_link = await stack.enter_async_context(connect(broker.address, "tidemill-controller-blobs", wait=False))
         controller = Controller(settings, storage, broker, link, blob_link, session_id)
+        stack.push_async_callback(controller.close)
         await controller.say_where(listener)
         async with asyncio.TaskGroup() as tasks:  # one crash ends all; systemd starts us again
             # HTTP does not wait for the broker: who asks why nothing happens is told so by /readyz.
@@ -129,7 +131,8 @@ class Controller:
         self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.records, clock=utc_now)
         self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
-        registry = Registry(database, blobs, self._manifests.mark_all, clock=utc_now)
+        self._checks = ModelChecks()
+        registry = Registry(database, blobs, self._checks, self._manifests.mark_users, clock=utc_now)
         secrets = Secrets(database, storage.secrets_key, blobs, clock=utc_now)
         selector = Selector(
             collections,
@@ -186,6 +189,10 @@ class Controller:
             "blobs": self._sender.serve(),
             "retention": self._retention.serve(),
         }
+
+    async def close(self) -> None:
+        """End the processes that check models."""
+        await self._checks.close()
 
     async def say_where(self, listener: socket.socket) -> None:
         """Tell on standard output where the API is, and the token when it is new: it is shown this once."""

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from controller.stores.database import Database
 from controller.stores.edges import get_edge, list_edges, report_of
 from controller.stores.tables import EdgeRow
-from controller.wanted import wanted_on
+from controller.wanted import users_of, wanted_on
 from schemas.errors import NotFound, Unreachable
 from schemas.topics import MANIFEST
 from transport.mqtt import Link
@@ -34,6 +34,11 @@ class Manifests:
         """Look at every edge soon."""
         for name in await self._database.read(lambda session: [row.name for row in list_edges(session)]):
             self.mark(name, again=again)
+
+    async def mark_users(self, model: str) -> None:
+        """Look soon at the edges that should hold a model, by itself or for a pipeline."""
+        for name in await self._database.read(lambda session: users_of(session, model)):
+            self.mark(name)
 
     async def serve(self) -> None:
         """Publish what changed, until cancelled."""

@@ -1,10 +1,14 @@
-"""A process of its own that loads a model nobody trusts yet: ``python -m controller.model_check FILE``.
+"""A process of its own that loads models nobody trusts yet: ``python -m controller.model_check``.
 
-Prints ``{"signature": …}`` or ``{"error": "…"}``; the only home of onnx. A model that crashes the runtime, or
-that asks for all memory, takes this process down and nothing else.
+Reads the path of one model after the other, as JSON, and answers each with a line: ``{"signature": …}`` or
+``{"error": "…"}``; the only home of onnx. A model that crashes the runtime, or that asks for all memory, takes this
+process down and nothing else.
 """
 
 import json
+import os
+import resource
+import select
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +19,8 @@ from pipeline_runtime.onnx_model import OnnxModel
 from schemas.errors import TidemillError
 
 _MAX_BYTES = 2 * 1024**3  # protobuf's own limit
+_IDLE_S = 5.0  # then it ends: it holds as much memory as half a controller
+_SPENT_KB = 512 * 1024  # resident at its worst: what a large model leaves behind goes with the process
 
 
 def check(path: Path) -> dict[str, object]:
@@ -49,6 +55,21 @@ def _be_the_first_to_go() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
+def _spent() -> bool:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _SPENT_KB
+
+
+def serve() -> None:
+    """Answer until nobody asks."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
+        while select.select([0], [], [], _IDLE_S)[0] and (line := sys.stdin.buffer.readline()):
+            answers.write(json.dumps(check(Path(json.loads(line)))) + "\n")
+            answers.flush()
+            if _spent():
+                return
+
+
 if __name__ == "__main__":
     _be_the_first_to_go()
-    json.dump(check(Path(sys.argv[1])), sys.stdout)
+    serve()

@@ -1,17 +1,14 @@
 """Checks models and makes them versions: with their lineage, in one transaction with the run and the watermarks."""
 
 import asyncio
-import json
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlmodel import Session
 
 from controller.cards import card_of
+from controller.model_checks import ModelChecks
 from controller.runs.gate import judge
 from controller.runs.steps import Registered, Run
 from controller.runs.supervisor import Supervisor
@@ -34,22 +31,23 @@ from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
 
 CHAMPION = "champion"
-CHECK_S = 300.0  # a model that needs longer to load will not serve anyone
 _TRIES = 100  # each time another job's version was first, so somebody gets on
 
 
 class Registry:
-    """Where model versions are made; ``on_promoted`` tells that what edges should hold may be another one now."""
+    """Where model versions are made; ``on_promoted`` is told of each model whose champion is another version now."""
 
     def __init__(
         self,
         database: Database,
         blobs: BlobDirectory,
-        on_promoted: Callable[[], Awaitable[None]],
+        checks: ModelChecks,
+        on_promoted: Callable[[str], Awaitable[None]],
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        self._database, self.blobs, self._on_promoted, self._clock = database, blobs, on_promoted, clock
+        self._database, self.blobs, self._checks = database, blobs, checks
+        self._on_promoted, self._clock = on_promoted, clock
 
     async def register_run(self, run: Run, supervisor: Supervisor) -> None:
         """Make a version of what a run left, and end the run well, both in one transaction.
@@ -64,7 +62,7 @@ class Registry:
         outputs = run.exited.outputs
         for ref in outputs.additional.values():
             self.blobs.path(ref.digest)  # a version has all its files, or is none
-        signature = await check_model(self.blobs.path(outputs.model.digest))
+        signature = await self._checks.check(self.blobs.path(outputs.model.digest))
         text = await asyncio.to_thread(self.blobs.read_bytes, run.task.digest, run.task.size_bytes)
         made = card_of(run, TaskSpec.model_validate_json(text), outputs, signature, self._clock())
         for _ in range(_TRIES):
@@ -94,11 +92,11 @@ class Registry:
         event = Registered(run.attempt, card.name, card.version, verdict.reason)
         await supervisor.step(run.id, event, also=commit)
         if verdict.promoted:
-            await self._on_promoted()
+            await self._on_promoted(card.name)
 
     async def check_file(self, file: BlobRef) -> Signature:
         """Check an uploaded model. Raises BadInput when it cannot be served."""
-        return await check_model(self.blobs.path(file.digest))
+        return await self._checks.check(self.blobs.path(file.digest))
 
     def add_file(self, session: Session, *, name: str, file: BlobRef, signature: Signature) -> int | None:
         """Make a version of a checked file; None if some version has that very file. Caller commits."""
@@ -141,30 +139,3 @@ def _place(session: Session, job: JobSpec) -> _Place:
 
 def _promote(session: Session, card: ModelVersion, reason: str, now: datetime) -> None:
     move_alias(session, model=card.name, alias=CHAMPION, version=card.version, reason=reason, now=now)
-
-
-async def check_model(path: Path) -> Signature:
-    """Check a model in a process of its own, and read what goes in and comes out.
-
-    Raises:
-        BadInput: it cannot be served; the message says why.
-    """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "controller.model_check", str(path), stdout=PIPE, stderr=PIPE, stdin=DEVNULL
-    )
-    try:
-        async with asyncio.timeout(CHECK_S):
-            answer, complaints = await process.communicate()
-    except TimeoutError as error:
-        raise BadInput(f"model.onnx did not load within {CHECK_S:.0f} s") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        tail = complaints.decode(errors="replace").strip().splitlines()[-1:]
-        raise BadInput(f"model.onnx ended the process that checked it (code {process.returncode}): {' '.join(tail)}")
-    found = json.loads(answer)
-    if "error" in found:
-        raise BadInput(found["error"])
-    return Signature.model_validate(found["signature"])

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
-from controller.stores.edges import labels_of
+from controller.stores.edges import labels_of, list_edges
 from controller.stores.live_runs import wanted_runs
 from controller.stores.models import resolve
 from controller.stores.serving import list_deployments, newest_library, newest_pipeline
 from controller.stores.tables import EdgeRow
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.manifest import Manifest, WantedModel, WantedPipeline, WantedRun
-from schemas.names import BlobRef, ModelRef
+from schemas.names import BlobRef, ModelRef, model_ref
 from schemas.pipelines import PipelineSpec
 
 
@@ -50,6 +50,20 @@ def wanted_on(session: Session, edge: EdgeRow) -> Wanted:
                 missing[deployment.name] = str(error.args[0])
     runs = wanted_runs(session, edge=edge.name)
     return Wanted(tuple(models.values()), tuple(pipelines.values()), runs, missing)
+
+
+def users_of(session: Session, model: str) -> list[str]:
+    """The edges on which a deployment wants some version of a model, by itself or for a pipeline."""
+    using = [deployment for deployment in list_deployments(session) if _uses(session, deployment, model)]
+    return [edge.name for edge in list_edges(session) if any(chooses(each, edge) for each in using)] if using else []
+
+
+def _uses(session: Session, deployment: DeploymentSpec, model: str) -> bool:
+    if deployment.model is not None:
+        return model_ref(deployment.model)[0] == model
+    row = newest_pipeline(session, name=deployment.pipeline or "")
+    spec = PipelineSpec.model_validate_json(row.spec) if row else None
+    return spec is not None and any(kind == "model" and model_ref(ref)[0] == model for kind, ref in references(spec))
 
 
 def chooses(deployment: DeploymentSpec, edge: EdgeRow) -> bool:

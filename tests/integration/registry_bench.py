@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from controller.manifests import Manifests
+from controller.model_checks import ModelChecks
 from controller.registry import Registry
 from controller.retention import Retention
 from controller.runs.records import RunRecords
@@ -65,14 +66,16 @@ class Bench:
         blobs = BlobDirectory(folder / "blobs")
         promotions: list[datetime] = []
 
-        async def promoted() -> None:
+        async def promoted(_model: str) -> None:
             promotions.append(clock.now)
 
         async with connect(broker, "controller") as link:
             manifests = Manifests(database, SigningKey.load_or_create(folder / "key.pem"), link)
             supervisor = Supervisor(database, manifests, clock=clock)
-            registry = Registry(database, blobs, promoted, clock=clock)
+            checks = ModelChecks()
+            registry = Registry(database, blobs, checks, promoted, clock=clock)
             yield cls(folder, database, blobs, RunRecords(folder), supervisor, registry, clock, promotions)
+            await checks.close()
         database.close()
 
     @property
