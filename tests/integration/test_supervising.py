@@ -23,7 +23,7 @@ from controller.stores.tables import JobRow
 from schemas.broker import BrokerAddress
 from schemas.jobs import JobSpec
 from schemas.names import BlobRef
-from schemas.report import Capabilities, Report
+from schemas.report import Capabilities, Report, TaskState, TaskStatus
 from schemas.runs import Accepted, Exited, Outcome, RunState, Started, Usage
 from schemas.wire import Presence
 from transport.blob_store import BlobDirectory
@@ -133,9 +133,13 @@ async def desk(any_database_url: str, broker: BrokerAddress, tmp_path: Path) -> 
 
 
 def _enrol(session: Session) -> None:
-    capabilities = Capabilities(executors=("process",), cpus=1, memory_bytes=2**30, platform="linux-x86_64")
     add_edge(session, name="press-1", labels={}, sealing_key="", now=utc_now())
     note_presence(session, presence=Presence(edge="press-1", online=True, session_id="s"), now=utc_now())
+    _report(session)
+
+
+def _report(session: Session, *tasks: TaskStatus) -> None:
+    capabilities = Capabilities(executors=("process",), cpus=1, memory_bytes=2**30, platform="linux-x86_64")
     report = Report(
         edge="press-1",
         session_id="s",
@@ -143,6 +147,7 @@ def _enrol(session: Session) -> None:
         agent_version="0",
         started_at=utc_now(),
         capabilities=capabilities,
+        tasks=tasks,
         disk_free_bytes=1,
         load=0.0,
     )
@@ -212,6 +217,20 @@ async def test_what_a_manifest_says_of_a_run(desk: Desk) -> None:
     assert await wanted() == [(1, True)]
     await desk.supervisor.step(run_id, LeaseEnded(1, 4000.0))
     assert await wanted() == [(1, True)]
+
+
+async def test_an_edge_that_is_back_is_asked_first(desk: Desk) -> None:
+    """An attempt that its silent edge still has goes on, before its pause is over and before more urgent runs."""
+    run_id = await desk.queue(name="first", retry={"backoff": "1h", "backoff_cap": "1h"})
+    run = await desk.until(run_id, dispatched)
+    await desk.said(run, Accepted(), Started(executor="process"))
+    await desk.supervisor.step(run_id, LeaseEnded(1, 4000.0))
+    status = TaskStatus(run_id=run_id, attempt=1, state=TaskState.RUNNING)
+    await desk.database.write(lambda session: _report(session, status))
+    urgent = await desk.queue(name="urgent", priority=100)
+    back = await desk.until(run_id, lambda run: run.state is RunState.RUNNING)
+    assert (back.attempt, back.reason) == (1, "press-1 is back and still has attempt 1")
+    await desk.until(urgent, lambda run: "is busy with 1 of 1 tasks: first" in run.reason)
 
 
 async def test_an_attempt_that_ended_is_asked_for_no_more(desk: Desk) -> None:
