@@ -142,6 +142,7 @@ class TaskLife:
 
     async def _remove(self) -> None:
         """Leave nothing of it but what the journal and the blobs hold."""
+        self._shop.energy.end(self.task.key)  # of one that was cancelled nobody wants to know
         executor = self._shop.executor
         handle = await until_reachable(lambda: executor.find(self.task.key), self.wait_for)
         if handle is not None:

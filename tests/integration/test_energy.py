@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID
 
 import psutil
@@ -11,6 +12,10 @@ import pytest
 
 from edge_agent.energy.measuring import EnergyMeasuring
 from edge_agent.execution.executor import TaskKey
+from schemas.runs import Started
+from tests.conftest import Mosquitto
+from tests.integration.agent_process import AgentProcess, until
+from tests.integration.scripted_controller import ScriptedController
 
 FIRST, SECOND = (TaskKey(UUID(int=number), 1) for number in (1, 2))
 
@@ -74,6 +79,26 @@ async def test_a_meter_that_ends_harms_nothing(measuring: EnergyMeasuring) -> No
         assert await measuring.end(FIRST) is None
         measuring.begin(SECOND)
         assert await measuring.end(SECOND) is not None
+
+
+def meters(agent: AgentProcess) -> list[psutil.Process]:
+    """The meters that an agent has started."""
+    return [child for child in psutil.Process(agent.pid).children() if "edge_agent.energy.meter" in child.cmdline()]
+
+
+async def test_a_cancelled_task_leaves_no_meter(
+    mosquitto: Mosquitto, scripted: ScriptedController, tmp_path: Path
+) -> None:
+    """An agent that measures does so while a task runs, and stops when it is cancelled."""
+    (tmp_path / "edge").mkdir()
+    key = scripted.key.public_key
+    with AgentProcess.running(tmp_path / "edge", mosquitto.address, key, energy='"DEU"') as agent:
+        run = scripted.run("import time; time.sleep(600)")
+        await scripted.want(run)
+        await scripted.event(run, Started)
+        await until(lambda: bool(meters(agent)))
+        await scripted.want()
+        await until(lambda: not meters(agent), timeout_s=60)
 
 
 async def test_nothing_is_measured_unless_the_configuration_says_so() -> None:

@@ -10,7 +10,9 @@ from edge_agent.energy.shares import Energy, Shares
 from edge_agent.execution import metrics
 from edge_agent.execution.executor import TaskKey
 from edge_agent.tasks.progress import EvenChoice, point
+from edge_agent.tasks.task_end import with_energy
 from schemas.errors import TaskFailed
+from schemas.runs import Exited, Outcome, Usage
 
 
 def test_nested_metrics_get_joined_names() -> None:
@@ -81,6 +83,13 @@ def test_points_are_thinned_evenly(count: int) -> None:
     assert len(kept) <= 8
     assert count < 8 or len(kept) >= 4
     assert len({later - earlier for earlier, later in pairwise(kept[:-1])}) <= 1
+
+
+def test_energy_is_told_with_the_rest_of_what_was_used() -> None:
+    """What was measured beside a task is added to its use, and nothing is where nothing was measured."""
+    exited = Exited(outcome=Outcome.OK, usage=Usage(cpu_s=1.0))
+    assert with_energy(exited, Energy(0.5, 0.2)).usage == Usage(cpu_s=1.0, energy_kwh=0.5, co2e_kg=0.2)
+    assert with_energy(exited, None) == exited
 
 
 def test_tasks_that_run_at_once_share_the_energy() -> None:
