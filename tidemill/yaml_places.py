@@ -1,6 +1,7 @@
 """YAML documents together with the line on which each part of them stands."""
 
-from collections.abc import Hashable, Iterator, Sequence
+import re
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,31 @@ from yaml.constructor import SafeConstructor
 from schemas.errors import BadInput, NotFound, TooLarge
 
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain words as YAML 1.2 reads them: ``on`` and ``no`` are texts, ``1e-3`` is a number, a date is a text."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes plainly only what the loader reads as the same."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+_DIGITS = list("-+.0123456789")
+_PLAIN = {  # what a plain word must look like to be no text, and the letters that it may begin with
+    "null": ("~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": ("true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": ("[-+]?(0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", _DIGITS),
+    "float": (r"[-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF))", _DIGITS),
+    "merge": ("<<", ["<"]),
+}
+for _kind, (_pattern, _first) in _PLAIN.items():
+    for _side in (_Loader, _Dumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +60,7 @@ def read_documents(file: Path) -> Iterator[PlacedDocument]:
     """
     text = _text(file)
     try:
-        for number, root in enumerate(yaml.compose_all(text, Loader=yaml.SafeLoader), start=1):
+        for number, root in enumerate(yaml.compose_all(text, Loader=_Loader), start=1):
             _refuse_repeated_keys(file, root)
             # SafeLoader cannot construct from nodes by itself; its constructor half needs no stream.
             data = SafeConstructor().construct_document(root)
@@ -46,6 +72,11 @@ def read_documents(file: Path) -> Iterator[PlacedDocument]:
         raise BadInput(f"{file}:{line}: not YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{file}: not YAML: {error}") from error
+
+
+def written(document: Mapping[str, object]) -> str:
+    """A document as YAML that ``read_documents`` reads as the same."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _text(file: Path) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from schemas.errors import BadInput, Conflict
-from tidemill.cli.options import Json, Name
+from tidemill.cli.options import Json, Name, pairs_of
 from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, print_one, say
 from tidemill.cli.session import connect
 
@@ -91,7 +91,7 @@ def add_edge(
 
     The file holds the edge's credentials, which are told this once: move it to the edge, and keep no copy.
     """
-    labels = _labels(label or [])
+    labels = pairs_of(label or [], "--label")
     file = output or Path(f"{name}.toml")
     if file.exists() and not force:
         raise Conflict(f"{file} exists already; write elsewhere with --output, or overwrite it with --force")
@@ -118,16 +118,6 @@ def rekey_edge(context: typer.Context, name: Name, as_json: Json = False) -> Non
     say(f"put this line into the agent's configuration on {name}, above [broker], in place of an older one; then start")
     say("the agent anew. It is a private key, and told this once:")
     typer.echo(rekeyed.agent_config, nl=False)
-
-
-def _labels(given: list[str]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise BadInput(f"{text!r} is no label; write KEY=VALUE, such as line=7")
-        labels[key] = value
-    return labels
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from schemas.errors import BadInput, NotFound
-from tidemill.cli.job_form import checked, checked_mapping, pairs_of, set_keys, without_nothing
+from tidemill.cli.job_form import checked, checked_mapping, set_keys, without_nothing
 from tidemill.cli.job_view import FIELDS
-from tidemill.cli.options import Json, Name
+from tidemill.cli.options import Json, Name, pairs_of
 from tidemill.cli.output import print_one, say
 from tidemill.cli.session import connect
 
@@ -140,12 +140,16 @@ def _metric(text: str) -> dict[str, str]:
 
 def _from_file(file: Path) -> object:
     """The one job of a file, with or without its kind."""
+    return {key: value for key, value in _one_document(file).items() if key != "kind"}
+
+
+def _one_document(file: Path) -> dict[str, Any]:
     from tidemill.yaml_places import read_documents  # noqa: PLC0415 - see the package's first line
 
     documents = [placed.data for placed in read_documents(file)]
     if len(documents) != 1:
         raise BadInput(f"{file} holds {len(documents)} documents; `tidemill apply -f {file}` takes several")
-    return {key: value for key, value in checked_mapping(documents[0]).items() if key != "kind"}
+    return checked_mapping(documents[0])
 
 
 def _uploaded(client: "Client", spec: "JobSpec", folder: Path) -> "JobSpec":
@@ -159,17 +163,14 @@ def _uploaded(client: "Client", spec: "JobSpec", folder: Path) -> "JobSpec":
 
 def _in_editor(document: dict[str, Any]) -> dict[str, Any]:
     """The document as the person's editor left it. Raises BadInput when that is no YAML, or the editor failed."""
-    import yaml  # noqa: PLC0415 - see the package's first line
+    from tidemill.yaml_places import written  # noqa: PLC0415 - see the package's first line
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
         file = Path(folder, "job.yaml")
-        file.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        file.write_text(written(document), encoding="utf-8")
         try:
             subprocess.run([*shlex.split(editor), str(file)], check=True)
-            changed = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, subprocess.CalledProcessError) as error:
             raise BadInput(f"the editor failed, and nothing was changed: {error}; set EDITOR, or use --set") from error
-        except yaml.YAMLError as error:
-            raise BadInput(f"what was written is not YAML, and nothing was changed: {error}") from error
-    return checked_mapping(changed)
+        return _one_document(file)

@@ -74,14 +74,3 @@ def _value(text: str) -> object:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
-
-
-def pairs_of(texts: Iterable[str], option: str) -> dict[str, str]:
-    """``KEY=VALUE`` options as a mapping. Raises BadInput for anything else."""
-    found: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise BadInput(f"{option} {text!r}: write KEY=VALUE")
-        found[key] = value
-    return found

@@ -8,8 +8,7 @@ import typer
 
 from schemas.errors import BadInput, NotFound
 from tidemill.cli.extras import load
-from tidemill.cli.job_form import pairs_of
-from tidemill.cli.options import Json, Name
+from tidemill.cli.options import Json, Name, pairs_of
 from tidemill.cli.output import pairs, print_json, print_table, printable, say
 from tidemill.cli.session import connect
 
