@@ -57,7 +57,7 @@ def test_errors_are_json_for_programs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("edge", "add", "press-1", "--label", "line"), 2, "'line' is no label; write KEY=VALUE"),
+        (("edge", "add", "press-1", "--label", "line"), 2, "--label 'line': write KEY=VALUE"),
         (("edge", "add", "press-1", "--output", "no/where.toml"), 2, "no/where.toml cannot be written: No such file"),
         (("model", "pull", "iris:0"), 2, "'iris:0' names no model; write iris, iris@candidate or iris:3"),
         (("run", "list", "--state", "runing"), 2, "'runing' is no state of a run; there are queued, "),
