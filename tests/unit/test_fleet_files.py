@@ -9,6 +9,7 @@ from schemas.fleet import JobDocument, LibraryDocument
 from schemas.names import BlobRef
 from tidemill.client import blob_ref
 from tidemill.fleet_files import read_fleet
+from tidemill.yaml_places import read_documents, written
 
 JOB = "kind: Job\nname: iris-retrain\nmodel: iris\nedge: press-1\nscripts: [training/train.py]\n"
 
@@ -103,6 +104,23 @@ def test_what_the_controller_refuses_has_a_place_too(tmp_path: Path) -> None:
     assert written.place("documents[1].description") == f"{tmp_path}/fleet.yaml:6"
     assert written.place("documents[1].not.there") == f"{tmp_path}/fleet.yaml:4"
     assert written.place("documents[7]") == "documents[7]"
+
+
+def test_plain_words_are_what_they_look_like(tmp_path: Path) -> None:
+    """``on`` is a key and ``no`` a text, ``1e-3`` is a number, dates are texts; so they are kept."""
+    file = tmp_path / "job.yaml"
+    file.write_text("on: [edge_lost, no, 'no', 'true', true, 1e-3, '1e-3', 10:30, 2026-11-20, 007, 0x1f, 7, -.5, ~]\n")
+    said = {
+        "on": ["edge_lost", "no", "no", "true", True, 0.001, "1e-3", "10:30", "2026-11-20", "007", 31, 7, -0.5, None]
+    }
+    assert [placed.data for placed in read_documents(file)] == [said]
+    file.write_text(written(said))
+    assert [placed.data for placed in read_documents(file)] == [said]
+    (tmp_path / "fleet.yaml").write_text(JOB.replace("training/", "") + "retry: {on: [script_failed]}\n")
+    (tmp_path / "train.py").touch()
+    (job,) = read_fleet(tmp_path / "fleet.yaml").documents
+    assert isinstance(job, JobDocument)
+    assert job.retry.on == ("script_failed",)
 
 
 def test_absurd_nesting_is_refused(tmp_path: Path) -> None:
