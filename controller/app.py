@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ from transport.sealing import StorageKey
 from transport.signing import SigningKey
 from transport.transfer import BlobReceiver, BlobSender
 
+THREADS = 32  # whoever is in one blocks: slow queries must leave some for transactions
 LISTENING_S = 5.0  # for collections to subscribe; a broker that is away is waited for in the background
 
 
@@ -80,6 +82,7 @@ async def run(settings: ControllerSettings) -> None:
         Unreachable: the HTTP port is taken, or there is no broker to be had.
         Unauthorized: the broker refuses our credentials.
     """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "work"))
     async with AsyncExitStack() as stack:
         stack.enter_context(own_folder(settings.data_dir, "controller"))
         listener = stack.enter_context(open_listener(settings.http_host, settings.http_port))

@@ -40,7 +40,7 @@ class Ticks:
             due = await self.look()
             rest_s = LONGEST_REST_S
             if due is not None:
-                rest_s = min(rest_s, max(SHORTEST_REST_S, (due - self._clock()).total_seconds()))
+                rest_s = min(rest_s, _rest_s((due - self._clock()).total_seconds()))
             try:
                 async with asyncio.timeout(rest_s):
                     await self._changed.wait()
@@ -75,6 +75,11 @@ def _fire(session: Session, *, now: datetime) -> tuple[int, datetime | None]:
         _tell(one)
     session.flush()
     return sum(len(one.runs) for one in fired), next_due(session)
+
+
+def _rest_s(due_in_s: float) -> float:
+    """How long to rest: not at all when one transaction was too short for all that has come."""
+    return max(SHORTEST_REST_S, due_in_s) if due_in_s > 0 else 0.0
 
 
 def _tell(fired: Fired) -> None:

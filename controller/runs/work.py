@@ -28,6 +28,9 @@ from transport.transfer import BlobReceiver
 
 log = logging.getLogger(__name__)
 
+SELECTIONS_AT_ONCE = 8
+"""A thousand jobs may be due at the same moment, and the next ones must not wait behind all their queries."""
+
 
 class RunWork:
     """The supervisor's worker."""
@@ -43,12 +46,14 @@ class RunWork:
     ) -> None:
         self._supervisor, self._writer, self._registry = supervisor, writer, registry
         self._dispatcher, self._receiver, self._records = dispatcher, receiver, records
+        self._selecting = asyncio.Semaphore(SELECTIONS_AT_ONCE)
 
     async def work(self, run: Run, effect: Effect) -> None:
         """Carry out one effect and tell the supervisor what came of it."""
         match effect:
             case SelectData():
-                await self._supervisor.step(run.id, await self._writer.write(run))
+                async with self._selecting:
+                    await self._supervisor.step(run.id, await self._writer.write(run))
             case FetchOutputs():
                 await self._supervisor.step(run.id, await self._fetch(run))
             case RegisterModel():

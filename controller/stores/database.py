@@ -41,6 +41,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._writer = asyncio.Lock()  # SQLite lets writers wait in no order, and one may wait for very long
         self._reading = engine.execution_options(reads=True)
         if engine.dialect.name == "postgresql":
             self._reading = self._reading.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -52,13 +53,17 @@ class Database:
             yield session
 
     async def write(self, work: Callable[[Session], Result]) -> Result:
-        """Do ``work`` in one transaction, in a thread. What it returns must not lean on the session."""
+        """Do ``work`` in one transaction, in a thread. What it returns must not lean on the session.
+
+        Whoever came first goes first, and those who wait hold neither a thread nor a connection.
+        """
 
         def transact() -> Result:
             with self.transaction() as session:
                 return work(session)
 
-        return await asyncio.to_thread(transact)
+        async with self._writer:
+            return await asyncio.to_thread(transact)
 
     async def read(self, work: Callable[[Session], Result]) -> Result:
         """Do ``work``, which only reads, on one state of the database; no writer waits for it, and it for none."""
