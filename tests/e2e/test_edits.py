@@ -40,7 +40,9 @@ async def test_deleting_a_job_ends_nothing_of_another_on_its_edge(world: World, 
     await world.add_edge(max_tasks=2)
     places = {name: tmp_path / name for name in ("gone", "stays")}
     go_on = tmp_path / "go on"
-    params = {name: {"started": str(place), "until": str(go_on)} for name, place in places.items()}
+    params: dict[str, dict[str, object]] = {
+        name: {"started": str(place), "until": str(go_on)} for name, place in places.items()
+    }
     await world.apply(READINGS, *(job(name=name, model=name, params=params[name]) for name in places))
     await world.publish(range(5))
     runs = {name: await world.run_job(name) for name in places}

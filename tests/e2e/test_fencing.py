@@ -75,7 +75,10 @@ async def test_a_job_may_wait_for_its_edge_however_long(world: World, tmp_path: 
 
 
 async def test_the_last_attempt_lost_ends_the_run_and_its_rows_stay_new(world: World, tmp_path: Path) -> None:
-    """With no attempt left the run is LOST with its reason, and the next run trains on the same rows."""
+    """With no attempt left the run is LOST with its reason, and the next run trains on the same rows.
+
+    (defects 11, 18)
+    """
     edge = await world.add_edge()
     started = tmp_path / "started"
     params: dict[str, object] = {"started": str(started), "until": str(tmp_path / "never")}

@@ -29,7 +29,10 @@ async def train_until(world: World, file: Path) -> UUID:
 
 
 async def test_controller_killed_while_queued(world: World) -> None:
-    """A run that waits for an edge that never came still waits, with its reason, after the controller's death."""
+    """A run that waits for an edge that never came still waits, with its reason, after the controller's death.
+
+    (defect 11)
+    """
     await world.add_edge(start=False)
     await world.apply(READINGS, job())
     await world.publish(range(5))
@@ -140,7 +143,7 @@ async def test_broker_killed_while_outputs_travel(world: World) -> None:
 
 
 async def test_results_finished_offline_are_delivered(world: World, tmp_path: Path) -> None:
-    """An edge that loses the broker while it trains goes on, and its result counts when it is back."""
+    """An edge that loses the broker while it trains goes on, and its result counts when it is back (defect 11)."""
     await world.add_edge()
     go_on = tmp_path / "go on"
     run_id = await train_until(world, go_on)
@@ -183,12 +186,16 @@ async def test_cancel_of_a_run_that_waits_for_its_edge(world: World) -> None:
 
 
 async def test_cancel_while_outputs_travel(world: World) -> None:
-    """A run that was cancelled while its outputs were fetched makes no version, and its edge forgets the task."""
+    """A run whose outputs are on their way has no version yet; cancelled then, it makes none, and its edge forgets it.
+
+    (defect 12)
+    """
     await world.add_edge()
     await world.apply(READINGS, job(params={"megabytes": 200}))
     await world.publish(range(5))
     run_id = await world.run_job()
-    await world.until_state(run_id, RunState.UPLOADING)
+    assert (await world.until_state(run_id, RunState.UPLOADING)).version is None
+    assert world.versions() == []
     assert world.client.cancel_run(run_id).state is RunState.CANCELLED
 
     def forgotten() -> bool | None:

@@ -46,7 +46,10 @@ FAULTS = {
 
 
 async def test_a_failure_has_a_reason_and_harms_no_later_run(world: World) -> None:
-    """Each fault ends its run with the reason and the log's tail; the rows are trained on by the next good run."""
+    """Each fault ends its run with the reason and the log's tail; the rows are trained on by the next good run.
+
+    (defects 3, 15, 18)
+    """
     await world.add_edge()
     await world.apply(READINGS, job())
     await world.publish(range(5))
@@ -62,13 +65,14 @@ async def test_a_failure_has_a_reason_and_harms_no_later_run(world: World) -> No
 
 
 async def test_a_script_that_takes_too_long_is_ended(world: World, tmp_path: Path) -> None:
-    """The job's wall time gives TIMED_OUT, and nothing of the script runs on."""
+    """The job's wall time gives TIMED_OUT, and nothing of the script runs on (defect 17)."""
     await world.add_edge()
     await world.apply(READINGS, job(params={"until": str(tmp_path / "never")}, limits={"timeout_s": 2}))
     await world.publish(range(2))
     run = await world.until_ended(await world.run_job())
     assert run.state is RunState.TIMED_OUT
     assert "2 s" in run.reason
+    assert world.scripts() == []
 
 
 async def test_a_failed_script_is_tried_again_where_the_job_says_so(world: World, tmp_path: Path) -> None:
@@ -100,7 +104,10 @@ async def test_no_attempt_left_ends_the_run(world: World) -> None:
 
 
 async def test_new_rows_come_once_and_all_of_them(world: World) -> None:
-    """Over five rounds, with rows arriving all the while, each run is given exactly those after the one before."""
+    """Over five rounds, with rows arriving all the while, each run is given exactly those after the one before.
+
+    (defects 1, 2, 3)
+    """
     await world.add_edge()
     await world.apply(READINGS, job())
     stop = asyncio.Event()
@@ -128,7 +135,10 @@ async def test_new_rows_come_once_and_all_of_them(world: World) -> None:
 
 @pytest.mark.docker
 async def test_docker_does_the_same(world: World) -> None:
-    """The same script, isolated in a container: rows become a version, and a fault has its reason."""
+    """The same script, isolated in a container: rows become a version, and a fault has its reason.
+
+    The image is on the version's card by digest, and the log of the failed run is kept. (defect 17)
+    """
     await world.add_edge(executor="docker", image="tidemill-training:bookworm")
     await world.apply(READINGS, job())
     await world.publish(range(10))
@@ -139,3 +149,4 @@ async def test_docker_does_the_same(world: World) -> None:
     await world.apply(job(params={"fault": "symlink"}))
     bad = await world.until_ended(await world.run_job())
     assert (bad.state, bad.version) == (RunState.FAILED, None)
+    assert "2 rows, 10 seen before" in world.client.logs(bad.id).lines

@@ -51,7 +51,6 @@ class ScriptedController:
         self.reports: list[Report] = []
         self.presences: list[Presence] = []
         self._link, self._blob_link = link, blob_link
-        self._sender = BlobSender(blob_link, self.blobs)
         self._sending: asyncio.Task[None] | None = None
         self._receiver = BlobReceiver(blob_link, self.blobs, me="controller")
         self._news = asyncio.Condition()
@@ -84,9 +83,10 @@ class ScriptedController:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
 
-    def send_blobs(self) -> None:
-        """Answer asks for blobs, as from the start."""
-        self._sending = asyncio.create_task(self._sender.serve())
+    def send_blobs(self, *, rate_bytes_s: float | None = None) -> None:
+        """Answer asks for blobs, as from the start, or no faster than this."""
+        sender = BlobSender(self._blob_link, self.blobs, rate_bytes_s=rate_bytes_s)
+        self._sending = asyncio.create_task(sender.serve())
 
     async def send_no_blobs(self) -> None:
         """Leave asks for blobs unanswered, as a controller does that is away."""

@@ -58,7 +58,10 @@ async def test_a_task_that_ends_without_its_agent_is_collected_later(
 async def test_a_preparation_goes_on_after_a_crash(
     scripted: ScriptedController, agent: AgentProcess, tmp_path: Path
 ) -> None:
-    """After kill -9 while inputs are fetched, the next agent prepares again and starts the scripts once."""
+    """After kill -9 while inputs are fetched, the next agent prepares again and starts the scripts once.
+
+    (defects 10, 11)
+    """
     await scripted.send_no_blobs()
     run = scripted.run(mark_run(tmp_path / "runs") + MODEL)
     await scripted.want(run)

@@ -1,9 +1,12 @@
 """A task from manifest to collected outputs, by a real agent process over a real broker."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
+from schemas.manifest import WantedRun
 from schemas.report import TaskState
 from schemas.runs import Accepted, Exited, Outcome, Preparing, Started
 from tests.integration.agent_process import AgentProcess
@@ -66,14 +69,42 @@ async def test_a_script_that_writes_no_model_is_refused(scripted: ScriptedContro
 
 
 async def test_an_input_that_nobody_holds_fails_the_preparation(scripted: ScriptedController) -> None:
-    """The reason names the input, and the scripts never start."""
+    """The reason names the input, and the scripts never start (defect 10)."""
     lost = {"index": 1, "blob": {"digest": f"sha256:{'0' * 64}", "size_bytes": 3}, "rows": 1}
     run = scripted.run(MODEL, data=[lost])
     await scripted.want(run)
     exited = await scripted.event(run, Exited)
     assert exited.outcome is Outcome.PREPARE_FAILED
-    assert "the input data 1 cannot be had" in exited.reason
+    assert "the input collection_data_1.json cannot be had" in exited.reason
     assert not any(isinstance(told.event, Started) for told in scripted.told(run))
+
+
+async def test_scripts_start_when_all_of_their_data_is_here(scripted: ScriptedController) -> None:
+    """While rows are on their way, or nobody sends them, no script starts; then it finds them all (defect 10)."""
+    rows = json.dumps([{"x": "wear" * 250, "n": number} for number in range(4000)]).encode()
+    script = f"""
+import hashlib, os
+data = open(os.environ["collection_data_1_path"], "rb").read()
+assert hashlib.sha256(data).hexdigest() == {hashlib.sha256(rows).hexdigest()!r}, len(data)
+{MODEL}"""
+    run = scripted.run(script, data=[{"index": 1, "blob": scripted.blobs.put_bytes(rows), "rows": 4000}])
+    await scripted.send_no_blobs()
+    scripted.send_blobs(rate_bytes_s=1_000_000)
+    await scripted.want(run)
+    await scripted.until(lambda: any("fetching" in note for note in notes(scripted, run)))
+    await scripted.send_no_blobs()
+    later = len(scripted.reports) + 2
+    await scripted.until(lambda: len(scripted.reports) >= later)
+    assert [task.state for task in scripted.reports[-1].tasks] == [TaskState.PREPARING]
+    assert not any(isinstance(told.event, Started) for told in scripted.told(run))
+    scripted.send_blobs()
+    exited = await scripted.event(run, Exited)
+    assert (exited.outcome, exited.log_tail) == (Outcome.OK, ())
+
+
+def notes(scripted: ScriptedController, run: WantedRun) -> list[str]:
+    """What was told of a preparation."""
+    return [told.event.note for told in scripted.told(run) if isinstance(told.event, Preparing)]
 
 
 async def test_inputs_larger_than_the_disk_are_refused_before_they_are_fetched(scripted: ScriptedController) -> None:
@@ -87,7 +118,7 @@ async def test_inputs_larger_than_the_disk_are_refused_before_they_are_fetched(s
 
 
 async def test_a_task_that_takes_too_long_times_out(scripted: ScriptedController) -> None:
-    """At its timeout the scripts are stopped, and the outcome says so."""
+    """At its timeout the scripts are stopped, and the outcome says so (defect 17)."""
     run = scripted.run("import time; time.sleep(600)", limits={"timeout_s": 1})
     await scripted.want(run)
     exited = await scripted.event(run, Exited)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from schemas.blobs import CHUNK_BYTES, BlobAsk
@@ -114,12 +115,25 @@ class HalfWay:
 async def test_the_controller_gives_an_edge_a_blob(
     broker: BrokerAddress, folders: tuple[BlobDirectory, BlobDirectory], size_bytes: int
 ) -> None:
-    """A blob of any size reaches the edge whole, and every byte is asked for once."""
+    """A blob of any size reaches the edge whole, and every byte is asked for once (defect 9)."""
     async with site(broker, folders) as here, asyncio.timeout(PATIENCE_S):
         ref = random_blob(here.controller, size_bytes)
         path = await BlobReceiver(here.edge_link, here.edge, me="edge").fetch(EDGE, ref)
         assert path.read_bytes() == here.controller.path(ref.digest).read_bytes()
         assert await here.asked_bytes() == size_bytes
+
+
+async def test_the_work_grows_no_faster_than_the_blob(
+    broker: BrokerAddress, folders: tuple[BlobDirectory, BlobDirectory]
+) -> None:
+    """Each byte is read and written a bounded number of times, however many were there before it (defect 9)."""
+    async with site(broker, folders) as here, asyncio.timeout(PATIENCE_S):
+        ref = random_blob(here.controller)
+        before = psutil.Process().io_counters()
+        await BlobReceiver(here.edge_link, here.edge, me="edge").fetch(EDGE, ref)
+        after = psutil.Process().io_counters()
+        assert ref.size_bytes <= after.write_chars - before.write_chars < 2 * ref.size_bytes
+        assert ref.size_bytes <= after.read_chars - before.read_chars < 4 * ref.size_bytes
 
 
 async def test_the_controller_pulls_a_blob_from_an_edge(
@@ -219,7 +233,7 @@ async def test_a_damaged_part_is_thrown_away_and_pulled_anew(
 
 
 async def test_wrong_bytes_are_refused(broker: BrokerAddress, folders: tuple[BlobDirectory, BlobDirectory]) -> None:
-    """What does not hash to its name is refused and leaves nothing; so is a blob of another size."""
+    """What does not hash to its name is refused and leaves nothing; so is a blob of another size (defect 9)."""
     async with site(broker, folders) as here, asyncio.timeout(PATIENCE_S):
         ref = random_blob(here.controller, 1_000_000)
         path = here.controller.path(ref.digest)

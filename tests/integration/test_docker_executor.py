@@ -79,7 +79,10 @@ except OSError as error:
 
 
 async def test_every_limit_is_set(docker_bench: Workbench) -> None:
-    """A container is given its processors, processes, memory, /tmp and largest file, and never Docker's own socket."""
+    """A container is given its processors, processes, memory, /tmp and largest file, and never Docker's own socket.
+
+    (defect 17)
+    """
     chosen = limits(cpus=0.5, pids=40, memory_mb=128, tmpfs_mb=8, output_mb=1, scratch_mb=2)
     request = docker_bench.request(docker_bench.spec({"look.py": LIMITED}, limits=chosen))
     handle, environment = await docker_bench.start(request)

@@ -91,7 +91,7 @@ async def test_the_first_failure_ends_the_task(bench: Workbench) -> None:
 
 
 async def test_file_names_are_never_commands(bench: Workbench) -> None:
-    """Spaces, quotes, semicolons, colons and any letters in names are names and no more (defect 14)."""
+    """Spaces, quotes, semicolons, colons and any letters in names are names and no more (defects 8, 14)."""
     name = "we ird 'na;me: $(touch x) é.py"
     spec = bench.spec({name: WRITE_MODEL}, additional={"a b/ü:1.txt": b"x"})
     request = bench.request(spec)
@@ -99,6 +99,20 @@ async def test_file_names_are_never_commands(bench: Workbench) -> None:
     assert result is not None
     assert (result.exit_code, result.script, lines) == (0, name, [])
     assert set(outputs.collect(request.folder, spec, bench.blobs).additional) == {"a b/ü:1.txt"}
+
+
+NASTY = """a"b'c;touch x && $(touch x) `touch x` | touch x\n$HOME %PATH% {y} \\ é"""
+
+
+async def test_values_are_never_commands(bench: Workbench) -> None:
+    """Parameters and variables reach the scripts letter by letter, whatever a shell would make of them (defect 14)."""
+    show = "import os, json; print(json.dumps([os.environ['NOTE'], json.loads(os.environ['TIDEMILL_PARAMS'])['note']]))"
+    spec = bench.spec({"show.py": show}, params={"note": NASTY}, variables={"NOTE": NASTY})
+    request = bench.request(spec)
+    _, lines = await bench.run(request)
+    assert [json.loads(line) for line in lines] == [[NASTY, NASTY]]
+    assert not list(request.folder.rglob("x"))
+    assert not Path("x").exists()
 
 
 async def test_scripts_see_no_credentials(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +226,10 @@ async def test_a_killed_agents_task_is_adopted(bench: Workbench) -> None:
 
 
 async def test_an_environment_is_made_once(bench: Workbench) -> None:
-    """Tasks that need the same wait for one installation; later ones find it, and the package can be imported."""
+    """Tasks that need the same wait for one installation; later ones find it, and the package can be imported.
+
+    (defect 17)
+    """
     specs = [bench.spec({"use.py": "import tidepool; print(tidepool.DEPTH)"}, requirements="tidepool") for _ in "12"]
     requests = [bench.request(spec) for spec in specs]
     notes: list[str] = []

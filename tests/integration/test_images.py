@@ -111,7 +111,10 @@ async def engine() -> AsyncIterator[DockerEngine]:
 
 
 async def test_a_pulled_image_is_known_by_its_digest(engine: DockerEngine, registry: Registry) -> None:
-    """What a tag led to when it was pulled is recorded by digest, and stays what it was when the tag moves on."""
+    """What a tag led to when it was pulled is recorded by digest, and stays what it was when the tag moves on.
+
+    (defect 17)
+    """
     first = registry.tag("1", b"first")
     name, notes = f"{registry.repository}:1", list[str]()
     assert await availability(name) is None

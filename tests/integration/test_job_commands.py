@@ -83,7 +83,7 @@ def test_a_job_is_made_from_a_file(site: Site) -> None:
 
 
 def test_editing_keeps_the_next_time(site: Site) -> None:
-    """A change that has nothing to do with the timer neither fires the job nor moves when it is due (defect 20)."""
+    """A change that has nothing to do with the timer neither fires the job nor moves when it is due."""
     before = make(site, "edited", "--every", "1h")
     after = site.ask("job", "edit", "edited", "--set", "params.depth=4", "--set", "min_rows=2")
     assert after["next_fire_at"] == before["next_fire_at"]

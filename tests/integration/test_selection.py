@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from controller.data.query_check import QueryCheck
 from controller.data.selection import Asked
@@ -73,6 +75,26 @@ def test_rows_come_in_the_order_of_arrival(store: CollectionStore, blobs: BlobDi
     assert arrived == [(n * 7919) % 1000 for n in range(900)]
     ordered = [row["strokes"] for row in ask(store, blobs, "SELECT strokes FROM press ORDER BY strokes DESC; -- all")]
     assert ordered == list(range(999, -1, -1))
+
+
+def test_no_order_of_the_database_itself_shows(
+    store: CollectionStore, blobs: BlobDirectory, any_database_url: str
+) -> None:
+    """Where an index or reused room would have rows come otherwise, they come as they arrived, each once (defect 4)."""
+    store.insert("press", [{"strokes": -number} for number in range(500)])
+    query = "SELECT strokes FROM press WHERE strokes <= 0"
+    with store._database.writing() as connection:
+        connection.execute(text("CREATE INDEX by_strokes ON press (strokes)"))
+        connection.execute(text("DELETE FROM press WHERE position <= 300"))
+    if store.dialect == "postgres":
+        address = any_database_url.replace("+psycopg", "")
+        with closing(psycopg.connect(address, autocommit=True)) as connected:
+            connected.execute("VACUUM press")
+    store.insert("press", [{"strokes": -number} for number in range(500, 800)])
+    arrived = [-number for number in range(300, 800)]
+    with store._database.reading() as connection:
+        assert [row[0] for row in connection.execute(text(query))] != arrived
+    assert [row["strokes"] for row in ask(store, blobs, query)] == arrived
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,23 @@ async def test_each_query_has_marks_of_its_own(desk: Desk) -> None:
     assert [data.rows for data in task.data] == [1, 1]
 
 
+async def test_a_query_without_new_rows_gives_none_beside_others_that_have_some(desk: Desk) -> None:
+    """Where one of two queries has nothing new, its file is an empty array, not what the last run had (defect 7)."""
+    of_lines = {"query": "SELECT line FROM lines", "new_data_only": True, "collection": "lines"}
+    job = desk.job(queries=[NEW, of_lines])
+    desk.collections.insert("press", strokes(1))
+    desk.collections.insert("lines", [{"line": "a"}])
+    run = desk.queue(job)
+    event, first = await desk.selected(run)
+    desk.trained(run, event)
+    desk.collections.insert("press", strokes(2))
+    _, second = await desk.selected(desk.queue(job))
+    assert [data.rows for data in first.data] == [1, 1]
+    assert desk.rows(second) == [2]
+    empty = orjson.loads(desk.blobs.read_bytes(second.data[1].blob.digest, limit=100))
+    assert (second.data[1].rows, empty) == (0, [])
+
+
 async def test_a_replay_is_the_same_byte_for_byte(desk: Desk) -> None:
     """Trained again, a run has the same task but for its id: also after its job, its rows and its marks went on."""
     job = desk.job(params={"depth": 3}, holdout={"query": "SELECT * FROM press", "fraction": 0.5})

@@ -137,7 +137,10 @@ def test_ordinary_queries_are_taken(sql: str, collections: tuple[str, ...]) -> N
     ],
 )
 def test_a_query_is_kept_in_its_own_words(sql: str, frozen: str) -> None:
-    """Only the window stands before it, an order behind it where it is plain and has none, and no comment is left."""
+    """Only the window stands before it, an order behind it where it is plain and has none, and no comment is left.
+
+    (defects 4, 5)
+    """
     shadow = '"iris" AS (SELECT * FROM main."iris" WHERE position > 5 AND position <= 9)'
     assert check_query(sql, COLLECTIONS).within(SEEN) == frozen.replace("{iris}", shadow)
 

@@ -234,7 +234,10 @@ def test_cancel_works_in_every_live_state(run: Run) -> None:
 
 @pytest.mark.parametrize("run", ALL_LIVE[3:])
 def test_every_live_state_has_a_deadline_and_a_reason(run: Run) -> None:
-    """`Why is it not running?` has an answer, and an end: no crashed run blocks the later ones for ever (defect 18)."""
+    """`Why is it not running?` has an answer, and an end: no crashed run blocks the later ones for ever.
+
+    (defects 11, 18)
+    """
     assert run.deadline is not None
     assert run.deadline > NOW
     assert run.reason
@@ -281,7 +284,10 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 
 @given(st.lists(EVENTS, max_size=40))
 def test_any_order_of_events_keeps_the_promises(events: list[Event]) -> None:
-    """However events are lost, repeated and mixed: attempts only grow, an ended run stays, success means registered."""
+    """However events are lost, repeated and mixed: attempts only grow, an ended run stays, success means registered.
+
+    (defects 12, 13)
+    """
     run = QUEUED
     for second, event in enumerate(events):
         before = run

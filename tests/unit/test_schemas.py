@@ -75,6 +75,20 @@ def test_what_names_no_model_is_refused(text: str) -> None:
         model_ref(text)
 
 
+@pytest.mark.parametrize("key", ["name", "model", "edge"])
+def test_a_colon_in_a_name_is_refused(key: str) -> None:
+    """A name is kept whole or refused with the key: never is it cut at a colon (defect 8)."""
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate({**JOB, key: "press:2"})
+    assert [error["loc"] for error in caught.value.errors()] == [(key,)]
+
+
+def test_a_file_may_have_colons_in_its_name() -> None:
+    """A script keeps its whole name, and so does a file of a tree (defect 8)."""
+    job = JobSpec.model_validate({**JOB, "scripts": ["train:all:day.py"], "inputs": [{"path": "w:1", "to": "a:b/c:d"}]})
+    assert (job.scripts[0].name, job.inputs[0].place) == ("train:all:day.py", "a:b/c:d")
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a//b", "a/./b", "a\\b", "", "a\x00b"])
 def test_a_tree_holds_plain_relative_paths_only(path: str) -> None:
     """No file of a model or of additional outputs can point outside its folder."""

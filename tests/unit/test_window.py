@@ -21,7 +21,10 @@ def outstanding(asked: list[tuple[int, int]], held_bytes: int) -> int:
     loss=st.sampled_from([0.0, 0.1, 0.5]),
 )
 def test_every_byte_comes_once_and_in_order(size_bytes: int, held_share: float, seed: int, loss: float) -> None:
-    """With chunks shuffled, repeated and lost the blob is written whole; never is more than a window asked for."""
+    """With chunks shuffled, repeated and lost the blob is written whole; never is more than a window asked for.
+
+    (defect 9)
+    """
     dice = random.Random(seed)
     blob = dice.randbytes(size_bytes)
     written = bytearray(blob[: int(size_bytes * held_share)])
