@@ -89,7 +89,7 @@ def test_no_order_of_the_database_itself_shows(
     if store.dialect == "postgres":
         address = any_database_url.replace("+psycopg", "")
         with closing(psycopg.connect(address, autocommit=True)) as connected:
-            connected.execute("VACUUM press")
+            connected.execute("VACUUM")
     store.insert("press", [{"strokes": -number} for number in range(500, 800)])
     arrived = [-number for number in range(300, 800)]
     with store._database.reading() as connection:
