@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edge_agent.tasks.inputs import SPEC_LIMIT_BYTES, named_inputs
+from edge_agent.tasks.inputs import SPEC_LIMIT_BYTES
 from edge_agent.tasks.task_machine import Task
 from schemas.errors import TidemillError
 from schemas.manifest import WantedModel, WantedPipeline
@@ -77,7 +77,7 @@ def blobs_of_tasks(tasks: Iterable[Task], blobs: BlobDirectory) -> Iterator[Blob
             yield task.secrets
         if (text := _held(task.spec, blobs)) is not None:
             try:
-                yield from (ref for _, ref in named_inputs(TaskSpec.model_validate_json(text)))
+                yield from (ref for _, ref in TaskSpec.model_validate_json(text).files())
             except ValidationError:
                 continue  # preparing will refuse it and say why
 

@@ -1,5 +1,6 @@
 """What an edge needs to do a run once."""
 
+from collections.abc import Iterator
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
@@ -21,6 +22,11 @@ class TaskData(_ForEdge):
     rows: NonNegativeInt
     format: Format = "json"
 
+    @property
+    def place(self) -> str:
+        """Where it lies in the attempt's folder."""
+        return f"input/collection_data_{self.index}.{self.format}"
+
 
 class TaskHoldout(_ForEdge):
     """The rows that no run trains on; the script finds them at ``holdout_data_path``."""
@@ -28,6 +34,11 @@ class TaskHoldout(_ForEdge):
     blob: BlobRef
     rows: NonNegativeInt
     format: Format = "json"
+
+    @property
+    def place(self) -> str:
+        """Where it lies in the attempt's folder."""
+        return f"input/holdout_data.{self.format}"
 
 
 class TaskScript(_ForEdge):
@@ -58,3 +69,18 @@ class TaskSpec(_ForEdge):
     image: str | None = None
     limits: Limits = Limits()
     stop_after_s: Duration | None = None  # without a controller for so long, the edge ends the task
+
+    def files(self) -> Iterator[tuple[str, BlobRef]]:
+        """What lies in the attempt's folder when the first script starts, by place in it."""
+        for script in self.scripts:
+            yield f"input/scripts/{script.name}", script.blob
+        for data in self.data:
+            yield data.place, data.blob
+        if self.holdout is not None:
+            yield self.holdout.place, self.holdout.blob
+        for path, blob in self.additional.items():
+            yield f"output/additional_output/{path}", blob
+        if self.requirements is not None:
+            yield "input/requirements.txt", self.requirements
+        if self.base_model is not None:
+            yield "input/base_model.onnx", self.base_model

@@ -14,7 +14,6 @@ from edge_agent.execution.executor import Executor, TaskKey, TaskRequest
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.outputs import collect
 from edge_agent.execution.secret_folder import SecretFolders, memory_folder
-from edge_agent.tasks.inputs import named_inputs
 from schemas.errors import TaskFailed
 from schemas.names import BlobRef
 from schemas.runs import Outputs
@@ -51,7 +50,7 @@ async def run_trial(
     with TemporaryDirectory(prefix="tidemill-trial-") as home:
         folder = DataFolder(Path(home))
         blobs = BlobDirectory(folder.blobs)
-        for name, ref in dict(named_inputs(task)).items():
+        for name, ref in dict(task.files()).items():
             line(f"fetching {name}")
             fetch(ref, folder.root / "fetched")
             blobs.put_file(folder.root / "fetched", move=True)

@@ -1,6 +1,5 @@
 """Takes an earlier run's task once more: the same bytes for the scripts, under another run's id. Blocks on the disk."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import orjson
@@ -28,11 +27,12 @@ def replayed(original: Run, run_id: UUID, blobs: BlobDirectory) -> Selected:
         written = blobs.read_bytes(original.task.digest, limit=_MAX_TASK_BYTES)
     except NotFound as error:
         raise _gone(original, ["its task"]) from error
-    gone = [what for what, ref in _needed(TaskSpec.model_validate_json(written)) if not _kept(blobs, ref)]
+    task = TaskSpec.model_validate_json(written)
+    gone = [place.partition("/")[2] for place, ref in task.files() if not _kept(blobs, ref)]
     if gone:
         raise _gone(original, gone)
-    task = blobs.put_bytes(orjson.dumps(orjson.loads(written) | {"run_id": str(run_id)}))
-    return Selected(original.data, task, original.base_version, original.base_model, original.holdout)
+    again = blobs.put_bytes(orjson.dumps(orjson.loads(written) | {"run_id": str(run_id)}))
+    return Selected(original.data, again, original.base_version, original.base_model, original.holdout)
 
 
 def _kept(blobs: BlobDirectory, ref: BlobRef) -> bool:
@@ -41,21 +41,6 @@ def _kept(blobs: BlobDirectory, ref: BlobRef) -> bool:
     except NotFound:
         return False
     return True
-
-
-def _needed(task: TaskSpec) -> Iterator[tuple[str, BlobRef]]:
-    for data in task.data:
-        yield f"the rows of query {data.index}", data.blob
-    if task.holdout is not None:
-        yield "the rows that were held out", task.holdout.blob
-    for script in task.scripts:
-        yield f"the script {script.name}", script.blob
-    if task.requirements is not None:
-        yield "the requirements", task.requirements
-    if task.base_model is not None:
-        yield "the base model", task.base_model
-    for path, ref in task.additional.items():
-        yield f"the additional file {path}", ref
 
 
 def _gone(original: Run, what: list[str]) -> BadInput:

@@ -19,20 +19,8 @@ def files_of(run: Run, task: TaskSpec | None) -> FileTree:
 
 
 def _inputs(task: TaskSpec | None) -> Iterator[tuple[str, BlobRef]]:
-    if task is None:
-        return
-    for script in task.scripts:
-        yield f"input/scripts/{script.name}", script.blob
-    for data in task.data:
-        yield f"input/collection_data_{data.index}.{data.format}", data.blob
-    for path, blob in task.additional.items():
-        yield f"input/additional_output/{path}", blob
-    if task.holdout is not None:
-        yield f"input/holdout_data.{task.holdout.format}", task.holdout.blob
-    if task.requirements is not None:
-        yield "input/requirements.txt", task.requirements
-    if task.base_model is not None:
-        yield "input/base_model.onnx", task.base_model
+    for place, blob in task.files() if task is not None else ():
+        yield f"input/{place.partition('/')[2]}", blob  # the outputs that it was given are inputs to this tree
 
 
 def _outputs(run: Run) -> Iterator[tuple[str, BlobRef]]:

@@ -1,11 +1,9 @@
 """What the job contract gives a task's scripts: which variables, leading to which files. Pure."""
 
 import json
-from collections.abc import Iterator
 
 from edge_agent.execution.executor import TaskKey
 from schemas.errors import TaskFailed
-from schemas.names import BlobRef
 from schemas.tasks import TaskSpec
 
 PARAMS_LIMIT_BYTES = 100_000  # Linux takes 128 KiB in one variable
@@ -44,36 +42,12 @@ def paths(spec: TaskSpec) -> dict[str, str]:
     if spec.base_model is not None:
         found["base_model_path"] = "input/base_model.onnx"
     if spec.holdout is not None:
-        found["holdout_data_path"] = _holdout_file(spec.holdout.format)
+        found["holdout_data_path"] = spec.holdout.place
     for data in spec.data:
-        found[f"collection_data_{data.index}_path"] = _data_file(data.index, data.format)
+        found[f"collection_data_{data.index}_path"] = data.place
     for metric in (*spec.metrics, *spec.optional_metrics):
         variable = f"{metric}_path"
         if variable in {*found, "base_model_path", "holdout_data_path", "edge_folder_path"}:
             raise TaskFailed(f"the metric {metric!r} cannot have that name: {variable} is part of the job contract")
         found[variable] = f"output/metrics/{metric}.txt"
     return found
-
-
-def files(spec: TaskSpec) -> Iterator[tuple[str, BlobRef]]:
-    """What lies in the attempt's folder when the first script starts, by place in it."""
-    for script in spec.scripts:
-        yield f"input/scripts/{script.name}", script.blob
-    for data in spec.data:
-        yield _data_file(data.index, data.format), data.blob
-    if spec.holdout is not None:
-        yield _holdout_file(spec.holdout.format), spec.holdout.blob
-    for path, blob in spec.additional.items():
-        yield f"output/additional_output/{path}", blob
-    if spec.requirements is not None:
-        yield "input/requirements.txt", spec.requirements
-    if spec.base_model is not None:
-        yield "input/base_model.onnx", spec.base_model
-
-
-def _data_file(index: int, ending: str) -> str:
-    return f"input/collection_data_{index}.{ending}"
-
-
-def _holdout_file(ending: str) -> str:
-    return f"input/holdout_data.{ending}"

@@ -72,7 +72,7 @@ def create(root: Path, key: TaskKey, spec: TaskSpec, blobs: BlobDirectory, *, re
         for name in _FOLDERS:
             (folder / name).mkdir(parents=True)
         folder.chmod(0o700)
-        for place, blob in job_contract.files(spec):
+        for place, blob in spec.files():
             _copy(blobs.path(blob.digest), folder / place)
         _write_order(folder, spec, reserve_bytes)
         _protect(folder / "input")

@@ -1,6 +1,6 @@
 """Bringing a task's spec and inputs onto this machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -44,7 +44,7 @@ class Inputs:
             OutOfDisk: the disk is too small for them.
             TaskFailed: one cannot be had; the reason names it.
         """
-        inputs = dict(named_inputs(spec))
+        inputs = dict(spec.files())
         missing = {ref.digest: ref.size_bytes for ref in inputs.values() if not self._fetcher.held(ref)}
         copied_bytes = sum(ref.size_bytes for ref in inputs.values())  # into the task's folder
         needed_bytes = sum(missing.values()) + copied_bytes + self._reserve_bytes
@@ -55,29 +55,18 @@ class Inputs:
             )
         if missing:
             note(f"fetching {len(missing)} inputs, {sum(missing.values()) / 1e6:.1f} MB")
-        for name, ref in inputs.items():
+        for place, ref in inputs.items():
             try:
                 await self._fetcher.fetch(ref, note)
             except TooLarge as error:
-                raise OutOfDisk(f"not enough disk for the input {name}: {error}") from error
+                raise OutOfDisk(f"not enough disk for the input {_said(place)}: {error}") from error
             except TidemillError as error:
-                raise TaskFailed(f"the input {name} cannot be had: {error}") from error
+                raise TaskFailed(f"the input {_said(place)} cannot be had: {error}") from error
         fetched_bytes = sum(missing.values())
         total_bytes = sum({ref.digest: ref.size_bytes for ref in inputs.values()}.values())
         return Usage(fetched_bytes=fetched_bytes, cached_bytes=total_bytes - fetched_bytes)
 
 
-def named_inputs(spec: TaskSpec) -> Iterator[tuple[str, BlobRef]]:
-    """Every blob that the scripts get, by the name people know it by."""
-    for script in spec.scripts:
-        yield f"script {script.name}", script.blob
-    for data in spec.data:
-        yield f"data {data.index}", data.blob
-    if spec.holdout is not None:
-        yield "holdout", spec.holdout.blob
-    for path, ref in spec.additional.items():
-        yield f"additional {path}", ref
-    if spec.requirements is not None:
-        yield "requirements", spec.requirements
-    if spec.base_model is not None:
-        yield "base model", spec.base_model
+def _said(place: str) -> str:
+    """An input as people know it: ``scripts/train.py``, ``collection_data_1.json``."""
+    return place.partition("/")[2]

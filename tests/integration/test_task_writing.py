@@ -225,7 +225,7 @@ async def test_a_replay_says_what_is_gone(desk: Desk) -> None:
     desk.blobs.delete(event.data[0].blob.digest)
     assert task.requirements is not None
     desk.blobs.delete(task.requirements.digest)
-    with pytest.raises(BadInput, match=r"cannot be done again: the rows of query 1, the requirements are no longer"):
+    with pytest.raises(BadInput, match=r"cannot be done again: collection_data_1.json, requirements.txt are no longer"):
         await desk.write(desk.queue(job, replays=run.id))
     desk.blobs.delete(event.task.digest)
     with pytest.raises(BadInput, match=r"cannot be done again: its task is no longer kept; keep\.runs"):
