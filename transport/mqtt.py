@@ -200,8 +200,11 @@ class _NetworkThread:
                 self._loop.call_soon_threadsafe(self._call_posted)
 
     def _call_posted(self) -> None:
+        """Make the calls that wait now; what comes meanwhile waits for the next turn, as everything else does."""
         self._wake_posted = False
-        while self._posted and not self._closing.is_set():
+        for _ in range(len(self._posted)):
+            if self._closing.is_set():
+                return
             call, args = self._posted.popleft()
             call(*args)
 

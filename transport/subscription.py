@@ -48,6 +48,7 @@ class Subscription:
         self.dropped = 0  # messages that did not fit into the queue
         self._queue: deque[Message] = deque()
         self._size, self._auto_ack, self._close = queue_size, auto_ack, close
+        self._droppable = 0  # of those in the queue
         self._news = asyncio.Event()
         self._ended = False
         self._error: TidemillError | None = None
@@ -73,9 +74,10 @@ class Subscription:
         """Queue a message that the broker delivered."""
         if message.dup and self._replace_lost(message):
             return
-        if len(self._queue) >= self._size:
+        if len(self._queue) >= self._size and self._droppable:
             self._drop_oldest()
         self._queue.append(message)
+        self._droppable += self._may_be_dropped(message)
         self._news.set()
 
     def end(self, error: TidemillError | None = None) -> list[Message]:
@@ -94,6 +96,7 @@ class Subscription:
 
     def _hand_out(self) -> Message:
         message = self._queue.popleft()
+        self._droppable -= self._may_be_dropped(message)
         if self._auto_ack:
             message.ack()
         return message
@@ -107,11 +110,16 @@ class Subscription:
                 return True
         return False
 
+    def _may_be_dropped(self, message: Message) -> bool:
+        """What the consumer acknowledges itself is not: the broker's window bounds it."""
+        return self._auto_ack or message.qos == 0
+
     def _drop_oldest(self) -> None:
-        """Make room. What the consumer acknowledges itself is never dropped: the broker's window bounds it."""
+        """Make room."""
         for index, waiting in enumerate(self._queue):
-            if self._auto_ack or waiting.qos == 0:
+            if self._may_be_dropped(waiting):
                 del self._queue[index]
+                self._droppable -= 1
                 self.dropped += 1
                 waiting.ack()
                 return
