@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
+    Discriminator,
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     StringConstraints,
+    Tag,
     field_validator,
     model_validator,
 )
 
+from schemas.mistakes import kind_tag
 from schemas.names import Duration, EdgeName, File, FileName, Identifier, ModelRef, Name
 from schemas.queries import Holdout, Query
 from schemas.schedules import Misfire, MisfirePolicy, Overlap, OverlapPolicy, Schedule, Trigger
@@ -36,6 +39,13 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 
 RequirementLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,500}$")]
 """One line of a requirements file, such as ``scikit-learn==1.7``."""
+
+_FILE, _LINES = kind_tag("file"), kind_tag("lines")
+Requirements = Annotated[
+    Annotated[File, Tag(_FILE)] | Annotated[tuple[RequirementLine, ...], Tag(_LINES)],
+    Discriminator(lambda value: _LINES if isinstance(value, list | tuple) else _FILE),
+]
+"""In a document: the path of a requirements file, or its lines as a list."""
 
 
 class Metric(Written):
@@ -126,7 +136,7 @@ class JobSpec(Written):
     executor: Literal["docker", "process"] | None = None  # only edges that have it
     priority: Annotated[int, Field(ge=-100, le=100)] = 0  # who goes first when an edge has room again: the highest
     scripts: Annotated[tuple[File, ...], Field(min_length=1)]
-    requirements: File | tuple[RequirementLine, ...] | None = None
+    requirements: Requirements | None = None
     inputs: tuple[File, ...] = ()  # the additional outputs of a first run; a folder stands for all files in it
     edge_folder: Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")] | None = None  # data that stays on its edge
     base_model: ModelRef | None = None  # given to the scripts; default: the model's champion

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.mistakes import kind_tag
 from schemas.names import Duration, Identifier
 from schemas.written import Written
 
@@ -122,12 +123,16 @@ class Threshold(Written):
         return value > self.above if self.above is not None else value < (self.below or 0.0)
 
 
+_NEW_ROWS, _THRESHOLD = kind_tag("new rows"), kind_tag("query")
+
+
 def _kind(value: object) -> str:
-    return "new_rows" if (isinstance(value, dict) and "new_rows" in value) or isinstance(value, NewRows) else "query"
+    about_query = isinstance(value, dict) and not value.keys().isdisjoint(("query", "above", "below"))
+    return _THRESHOLD if about_query or isinstance(value, Threshold) else _NEW_ROWS
 
 
 Trigger = Annotated[
-    Annotated[NewRows, Tag("new_rows")] | Annotated[Threshold, Tag("query")],
+    Annotated[NewRows, Tag(_NEW_ROWS)] | Annotated[Threshold, Tag(_THRESHOLD)],
     Discriminator(_kind),
 ]
 """What makes a job due beside its timer."""

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from schemas.errors import BadInput
 from schemas.fleet import Fleet, FleetDocument
 from schemas.jobs import JobSpec
+from schemas.mistakes import mistake_text, place_of, place_text
 from schemas.names import BlobRef, FileRef
 from tidemill.yaml_places import PlacedDocument, read_documents
 
@@ -34,6 +35,11 @@ class FleetFile:
         """What to send: every file that a document names is handed to ``to_blob``, and replaced by its blob."""
         pairs = zip(self.placed, self.documents, strict=True)
         return Fleet(documents=tuple(with_blobs(document, one.file.parent, to_blob) for one, document in pairs))
+
+    def told(self, where: str, message: str) -> str:
+        """What the controller says of a part, as a line that begins with ``file:line`` and the key."""
+        key = where.partition(".")[2]
+        return f"{self.place(where)}: {f'{key} of ' if key else ''}{message}"
 
     def place(self, where: str) -> str:
         """``file:line`` of a part as the controller names it, such as ``documents[2].queries[0].query``."""
@@ -74,9 +80,8 @@ def _problem(placed: PlacedDocument, detail: ErrorDetails) -> str:
     title = f"document {placed.number}"
     if isinstance(data, dict) and data.get("kind") in KINDS:
         title += f", {data['kind']} {data.get('name', 'without a name')}"
-    # The first part tells the kinds apart, and stands nowhere in the file.
-    path = [part for part in detail["loc"][1:] if not (isinstance(part, str) and part.startswith("function-"))]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    path = place_of(detail["loc"][1:])  # the first part tells the kinds apart, and stands nowhere in the file
+    key = place_text(path)
     return f"{placed.place(path)}: ({title}) {key + ': ' if key else ''}{_message(detail, data)}"
 
 
@@ -84,10 +89,8 @@ def _message(detail: ErrorDetails, data: object) -> str:
     match detail["type"]:
         case "extra_forbidden":
             key = str(detail["loc"][-1])
-            near = difflib.get_close_matches(key, _known_keys(), n=1)
-            return "no such key" + (f"; did you mean {near[0]}?" if near else "")
-        case "missing":
-            return "is needed"
+            near = difflib.get_close_matches(key, [known for known in _known_keys() if known != key], n=1)
+            return mistake_text(detail) + (f"; did you mean {near[0]}?" if near else "")
         case "union_tag_not_found":
             return f"has no kind; write one of {', '.join(KINDS)}"
         case "union_tag_invalid":
@@ -96,12 +99,8 @@ def _message(detail: ErrorDetails, data: object) -> str:
             return f"no such kind: {kind}; " + (
                 f"did you mean {near[0]}?" if near else f"write one of {', '.join(KINDS)}"
             )
-        case "string_pattern_mismatch":
-            return f"{detail['input']!r} does not fit {detail['ctx']['pattern']}"
-        case "model_attributes_type" | "dict_type":
-            return "is no mapping of keys to values"
         case _:
-            return detail["msg"].removeprefix("Value error, ")
+            return mistake_text(detail)
 
 
 @cache

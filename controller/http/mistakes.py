@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
+from schemas.mistakes import mistake_text, place_of, place_text
 from schemas.views import FieldError
 
 
@@ -27,14 +28,10 @@ def _message(mistake: dict[str, Any], *, unread: bool) -> str:
     match mistake["type"]:
         case "json_invalid":
             return f"not JSON: {mistake['ctx']['error']} (character {mistake['loc'][-1]})"
-        case "extra_forbidden":
-            return "no such key"
-        case "missing":
-            return "is needed"
         case "union_tag_not_found":
             return "has no kind"
         case _:
-            return str(mistake["msg"]).removeprefix("Value error, ")
+            return mistake_text(mistake)
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
@@ -43,10 +40,4 @@ def _place(loc: tuple[int | str, ...]) -> str:
         return "body"  # the place in a text that is no JSON is in the message
     if len(parts) > 2 and parts[0] == "documents":
         del parts[2]  # the kind, which tells pydantic's candidates apart and stands nowhere in the document
-    text = ""
-    for part in parts:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif not part.startswith("function-") and part != "[key]":
-            text += f".{part}" if text else part
-    return text or "body"
+    return place_text(place_of(parts)) or "body"

@@ -33,8 +33,11 @@ class Api:
                 yield api
 
     def state(self) -> dict[str, Any]:
-        """Everything that the API lists."""
-        return {name: self.http.get(name).raise_for_status().json()["items"] for name in LISTS}
+        """Everything that the API lists, but for the generations of manifests: these follow a moment later."""
+        lists = {name: self.http.get(name).raise_for_status().json()["items"] for name in LISTS}
+        for edge in lists["edges"]:
+            del edge["generation"]
+        return lists
 
     def file(self, path: str, content: bytes) -> Document:
         """Upload a file; returns how a document names it."""

@@ -103,16 +103,16 @@ SENSELESS: list[tuple[str, str, Any, str, str]] = [
     ("GET", f"runs/{uuid4()}/logs?wait_s=1e9", None, "wait_s", "less than or equal to 30"),
     ("GET", "collections/readings/rows?after=-1", None, "after", "greater than or equal to 0"),
     ("GET", f"collections/readings/rows?after={2**64}", None, "after", "less than or equal"),
-    ("GET", "blobs/sha256:short", None, "digest", "match pattern"),
+    ("GET", "blobs/sha256:short", None, "digest", "does not fit"),
     ("GET", f"models/tiny/versions/{2**70}/files/model.onnx", None, "version", "less than or equal"),
-    ("POST", "edges", {"name": "Press 1"}, "name", "match pattern"),
+    ("POST", "edges", {"name": "Press 1"}, "name", "does not fit"),
     ("POST", "edges", {"name": "press-2", "label": {}}, "label", "no such key"),
     ("POST", "edges", {"labels": {}}, "name", "is needed"),
     ("POST", "fleet", {}, "documents", "is needed"),
-    ("POST", "fleet", [], "body", "valid dictionary"),
+    ("POST", "fleet", [], "body", "is no mapping of keys to values"),
     ("PUT", "models/tiny/aliases/best", {"version": 0}, "version", "greater than or equal to 1"),
     ("PUT", "models/tiny/aliases/best", {"version": 2**70}, "version", "less than or equal"),
-    ("PUT", "models/tiny/aliases/a%20b", {"version": 1}, "alias", "match pattern"),
+    ("PUT", "models/tiny/aliases/a%20b", {"version": 1}, "alias", "does not fit"),
 ]
 
 

@@ -87,8 +87,8 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
     "unknown key inside": (lambda f: [f.job(limits={"cpu": 1})], "documents[0].limits.cpu", "no such key"),
     "missing key": (lambda _: [{"kind": "Model"}], "documents[0].name", "is needed"),
     "wrong type": (lambda f: [f.job(min_rows="many")], "documents[0].min_rows", "valid integer"),
-    "no mapping": (lambda _: [7], "documents[0]", "valid dictionary"),  # type: ignore[list-item]
-    "bad name": (lambda _: [{"kind": "Model", "name": "../up"}], "documents[0].name", "pattern"),
+    "no mapping": (lambda _: [7], "documents[0]", "is no mapping of keys to values"),  # type: ignore[list-item]
+    "bad name": (lambda _: [{"kind": "Model", "name": "../up"}], "documents[0].name", "does not fit"),
     "duplicate": (lambda _: [READINGS, READINGS], "documents[1].name", "two documents of kind Collection"),
     "no SELECT": (lambda f: [f.job(**query("DELETE FROM readings"))], "documents[0].queries[0].query", "one SELECT"),
     "two statements": (

@@ -41,6 +41,12 @@ KINDS = "Collection, Model, Job, Library, Pipeline, Deployment"
         (JOB + "requirements: needed.txt\n", 6, "there is no file needed.txt"),
         (JOB + "inputs:\n- training/train.py\n- weights.bin\n", 8, "there is no file weights.bin"),
         (JOB.replace("press-1", "Press_1"), 4, IN_JOB + "edge: 'Press_1' does not fit ^[a-z0-9]"),
+        (JOB + "requirements: [six, 5]\n", 6, IN_JOB + "requirements[1]: 5 is no text; put it in quotes"),
+        (JOB + "triggers: {new_rows: 5}\n", 6, IN_JOB + "triggers: is no list: write [one, another]"),
+        (JOB + "triggers:\n- new_rows: 5\n", 7, IN_JOB + "triggers[0].collection: is needed"),
+        (JOB + "triggers:\n- query: SELECT 1\n", 7, IN_JOB + "triggers[0]: exactly one of above and below is needed"),
+        (JOB + "retry: 3\n", 6, IN_JOB + "retry: is no mapping of keys to values"),
+        (JOB + "schedule: {at: 10:30}\n", 6, IN_JOB + "schedule.at: '10:30' is no moment; write it with its zone"),
         (JOB + "---\n" + JOB, 7, "Job iris-retrain stands already at fleet.yaml:1"),
         (JOB + "---\nkind: Jobs\n", 7, "(document 2) no such kind: Jobs; did you mean Job?"),
         ("name: iris\n", 1, f"(document 1) has no kind; write one of {KINDS}"),
@@ -104,6 +110,8 @@ def test_what_the_controller_refuses_has_a_place_too(tmp_path: Path) -> None:
     assert written.place("documents[1].description") == f"{tmp_path}/fleet.yaml:6"
     assert written.place("documents[1].not.there") == f"{tmp_path}/fleet.yaml:4"
     assert written.place("documents[7]") == "documents[7]"
+    assert written.told("documents[1].description", "b: no") == f"{tmp_path}/fleet.yaml:6: description of b: no"
+    assert written.told("documents[1]", "b: no") == f"{tmp_path}/fleet.yaml:4: b: no"
 
 
 def test_plain_words_are_what_they_look_like(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def apply(
             # A dry run uploads too: the controller looks into the files, and bytes that nothing names do no harm.
             applied = client.apply(written.fleet(client.upload), dry_run=dry_run)
         except Refused as error:
-            lines = [f"{written.place(wrong.where)}: {wrong.message}" for wrong in error.errors]
+            lines = [written.told(wrong.where, wrong.message) for wrong in error.errors]
             raise BadInput("\n".join(["nothing was applied:", *lines])) from error
     if as_json:
         print_json(applied.model_dump(mode="json"))

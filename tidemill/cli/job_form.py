@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import BadInput
+from schemas.mistakes import mistake_text, place_of, place_text
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -30,8 +31,8 @@ def checked(document: object) -> "JobSpec":
 
 def _mistakes(error: "ValidationError") -> Iterable[str]:
     for detail in error.errors(include_url=False):
-        where = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("function-"))
-        yield f"{where}: {detail['msg'].removeprefix('Value error, ')}" if where else detail["msg"]
+        where = place_text(place_of(detail["loc"]))
+        yield f"{where}: {mistake_text(detail)}" if where else mistake_text(detail)
 
 
 def checked_mapping(document: object) -> dict[str, Any]:
