@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from controller.runs.steps import Run
 from controller.runs.trigger_rules import described
 from controller.schedule import next_fires
 from controller.stores.jobs import get_job
@@ -11,6 +12,7 @@ from controller.stores.runs import last_row, live_runs
 from controller.stores.tables import JobRow, RunRow
 from controller.stores.triggers import seen_by
 from controller.stores.usage import usage_of
+from controller.views import reason_of
 from schemas.jobs import JobSpec
 from schemas.runs import RunState
 from schemas.schedules import NewRows, Trigger
@@ -34,12 +36,12 @@ def job_view(session: Session, name: str) -> JobView:
         live_runs=len(live),
         last_run=last.id if last else None,
         last_run_state=RunState(last.state) if last else None,
-        why=_live(live[0].id, live[0].state, live[0].reason) if live else _rest(row, spec, last, triggers),
+        why=_live(live[0], reason_of(session, live[0])) if live else _rest(row, spec, last, triggers),
     )
 
 
-def _live(run_id: object, state: str, reason: str) -> str:
-    return f"run {run_id} is {state}: {reason}"
+def _live(run: Run, reason: str) -> str:
+    return f"run {run.id} is {run.state}: {reason}"
 
 
 def _next_fires(row: JobRow, spec: JobSpec) -> tuple[datetime, ...]:
@@ -54,9 +56,12 @@ def _rest(row: JobRow, spec: JobSpec, last: RunRow | None, triggers: tuple[Trigg
     if spec.paused:
         why = f"it is paused: `tidemill job resume {spec.name}`"
     elif row.next_fire_at is not None:
-        why = f"it is due at {row.next_fire_at:%Y-%m-%d %H:%M:%S} UTC"
+        also = "".join(f", or with {trigger.text}" for trigger in triggers)
+        why = f"it is due at {row.next_fire_at:%Y-%m-%d %H:%M:%S} UTC{also}"
     elif triggers:
         why = "it waits for " + " or ".join(trigger.text for trigger in triggers)
+    elif spec.schedule is not None and spec.schedule.at is not None:
+        why = f"its schedule is over: it was due at {spec.schedule.at}"
     elif spec.schedule is not None:
         why = "its schedule is over"
     else:

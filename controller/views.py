@@ -3,6 +3,8 @@
 from pydantic import TypeAdapter
 from sqlmodel import Session
 
+from controller.runs.places import absence_of
+from controller.runs.steps import Run
 from controller.stores.edges import labels_of, list_edges, report_of
 from controller.stores.models import aliases, get_model, resolve, versions
 from controller.stores.runs import to_run
@@ -12,7 +14,7 @@ from controller.wanted import chooses, references, wanted_model, wanted_on
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineState, PipelineStatus
-from schemas.runs import RunTrigger, Usage
+from schemas.runs import ON_EDGE, RunState, RunTrigger, Usage
 from schemas.views import AliasView, DeploymentView, EdgeView, LibraryView, ModelView, PipelineView, RunView
 
 _TRIGGER: TypeAdapter[RunTrigger] = TypeAdapter(RunTrigger)
@@ -30,7 +32,14 @@ def edge_view(row: EdgeRow) -> EdgeView:
     )
 
 
-def run_view(row: RunRow) -> RunView:
+def reason_of(session: Session, run: Run) -> str:
+    """Why a run is where it is, and since when its edge is away if it is on one."""
+    edge = session.get(EdgeRow, run.edge) if run.state in ON_EDGE - {RunState.CHECKING} else None
+    absence = absence_of(online=edge.online, since=edge.since, reported_at=edge.reported_at) if edge else ""
+    return f"{run.reason}; {run.edge} {absence}" if absence else run.reason
+
+
+def run_view(session: Session, row: RunRow) -> RunView:
     """A run with what is known of it so far."""
     run = to_run(row)
     exited, started = run.exited, run.started
@@ -38,7 +47,7 @@ def run_view(row: RunRow) -> RunView:
         id=run.id,
         job=run.job.name,
         state=run.state,
-        reason=run.reason,
+        reason=reason_of(session, run),
         attempt=run.attempt,
         edge=run.edge,
         trigger=_TRIGGER.validate_python(row.trigger),
@@ -61,6 +70,7 @@ def run_view(row: RunRow) -> RunView:
         image_digest=started.image_digest if started else "",
         usage=exited.usage if exited else Usage(),
         data=run.data,
+        holdout=run.holdout,
         metrics=exited.outputs.metrics if exited and exited.outputs else {},
         model=run.model or run.job.model,
         version=run.version,

@@ -99,16 +99,15 @@ async def events(
     told: RunView | None = None
     while True:
         news = parts.records.news.of(run_id)
-        row = await _row(run_id, parts)
-        view = run_view(row)
+        view = await parts.database.read(lambda session: run_view(session, get_row(session, run_id=run_id)))
         if view != told:
             told = view
             yield ServerSentEvent(event="run", data=view.model_dump(mode="json"), id=place.text)
         more = False
-        async for event in place.read(parts, run_id, row.attempt):
+        async for event in place.read(parts, run_id, view.attempt):
             more = True
             yield event
-        if _ended(row) and not more:
+        if view.state not in LIVE and not more:
             yield ServerSentEvent(event="end", data=view.state, id=place.text)
             return
         if not more:

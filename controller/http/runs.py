@@ -28,11 +28,13 @@ async def all_runs(
 ) -> Page[RunView]:
     """Runs, newest first."""
     before = str(cursor) if cursor else None
-    rows = await parts.database.read(
-        lambda session: list_rows(session, job=job, state=state, before=before, limit=limit + 1)
-    )
-    following = str(rows[limit - 1].id) if len(rows) > limit else None
-    return Page(items=tuple(run_view(row) for row in rows[:limit]), next=following)
+
+    def read(session: Session) -> list[RunView]:
+        rows = list_rows(session, job=job, state=state, before=before, limit=limit + 1)
+        return [run_view(session, row) for row in rows]
+
+    views = await parts.database.read(read)
+    return Page(items=tuple(views[:limit]), next=str(views[limit - 1].id) if len(views) > limit else None)
 
 
 @router.get("/usage")
@@ -44,7 +46,7 @@ async def usage(parts: Parts) -> UsageView:
 @router.get("/runs/{run_id}")
 async def one_run(run_id: UUID, parts: Parts) -> RunView:
     """One run."""
-    return run_view(await parts.database.read(lambda session: get_row(session, run_id=run_id)))
+    return await parts.database.read(lambda session: run_view(session, get_row(session, run_id=run_id)))
 
 
 @router.post("/jobs/{name}/runs", status_code=202)
@@ -73,6 +75,6 @@ async def cancel(run_id: UUID, parts: Parts) -> RunView:
 
 
 async def _queue(parts: Parts, queue: Callable[[Session], RunRow]) -> RunView:
-    view = await parts.database.write(lambda session: run_view(queue(session)))
+    view = await parts.database.write(lambda session: run_view(session, queue(session)))
     parts.supervisor.wake()
     return view

@@ -43,7 +43,7 @@ class Places:
         found = []
         for name, labels, online, since, _ in rows:
             said = self._said[name]
-            absence = _absence(online=online, since=since, reported_at=said.at)
+            absence = absence_of(online=online, since=since, reported_at=said.at)
             found.append(Place(name, json.loads(labels), absence, said.capabilities, said.load, said.tasks))
         return found
 
@@ -56,7 +56,7 @@ class Places:
                 self._said[row.name] = _Said(row.reported_at, report.capabilities, report.load, tasks)
 
 
-def _absence(*, online: bool, since: datetime | None, reported_at: datetime | None) -> str:
+def absence_of(*, online: bool, since: datetime | None, reported_at: datetime | None) -> str:
     """Why nothing can be given to an edge now, to be read behind its name; empty if it is there and has reported."""
     if not online:
         return f"is offline since {since:%Y-%m-%d %H:%M:%S} UTC" if since else "is offline: it was never seen"

@@ -150,3 +150,26 @@ async def test_docker_does_the_same(world: World) -> None:
     bad = await world.until_ended(await world.run_job())
     assert (bad.state, bad.version) == (RunState.FAILED, None)
     assert "2 rows, 10 seen before" in world.client.logs(bad.id).lines
+
+
+async def test_a_run_says_that_its_edge_is_away(world: World) -> None:
+    """While the edge of a running task is offline, run and job say so; once back, it ends well."""
+    agent = await world.add_edge()
+    go_on = world.folder / "go-on"
+    holdout = {"query": "SELECT id FROM readings", "fraction": 0.5}
+    await world.apply(READINGS, job(params={"until": str(go_on)}, holdout=holdout, min_rows=1))
+    await world.publish(range(20))
+    run_id = await world.run_job()
+    await world.until_state(run_id, RunState.RUNNING)
+    assert world.client.run(run_id).reason == "its scripts run on press-1"
+    agent.kill()
+    away = "its scripts run on press-1; press-1 is offline since "
+    await until(lambda: world.client.run(run_id).reason.startswith(away) or None, "the run to say so")
+    assert away in world.client.job("retrain").why
+    assert world.client.runs(job="retrain")[0].reason.startswith(away)
+    agent.start()
+    await until(lambda: "offline" not in world.client.run(run_id).reason or None, "the edge to be back")
+    go_on.touch()
+    run = await world.until_ended(run_id)
+    assert run.holdout is not None
+    assert (run.state, run.rows + run.holdout.rows) == (RunState.SUCCEEDED, 20)

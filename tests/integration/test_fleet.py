@@ -325,4 +325,9 @@ def test_a_schedule_in_the_past_is_over(fleet: Fleet) -> None:
     """A job whose only time has passed does not fire, and says why."""
     fleet.actions(fleet.job(name="late", schedule={"at": "2020-01-01T00:00:00Z"}))
     view = fleet.http.get("jobs/late").json()
-    assert (view["next_fire_at"], view["why"], view["last_run"]) == (None, "its schedule is over", None)
+    over = "its schedule is over: it was due at 2020-01-01 00:00:00+00:00"
+    assert (view["next_fire_at"], view["why"], view["last_run"]) == (None, over, None)
+    trigger = {"new_rows": 500, "collection": "readings"}
+    fleet.actions(fleet.job(name="both", schedule={"at": "2099-01-01T00:00:00Z"}, triggers=[trigger]))
+    why = fleet.http.get("jobs/both").json()["why"]
+    assert why == "it is due at 2099-01-01 00:00:00 UTC, or with 500 new rows in readings"
