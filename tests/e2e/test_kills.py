@@ -1,7 +1,10 @@
 """What survives when daemons are killed at the worst moments: each run's result is committed once."""
 
+import json
 import random
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -142,17 +145,31 @@ async def test_broker_killed_while_outputs_travel(world: World) -> None:
     await assert_one_version(world, range(5))
 
 
-async def test_results_finished_offline_are_delivered(world: World, tmp_path: Path) -> None:
-    """An edge that loses the broker while it trains goes on, and its result counts when it is back (defect 11)."""
-    await world.add_edge()
+@pytest.mark.parametrize("rebooted", [False, True])
+async def test_results_finished_offline_are_delivered(world: World, tmp_path: Path, rebooted: bool) -> None:
+    """An edge that loses the broker while it trains goes on, and its result counts when it is back (defect 11).
+
+    Also when it was started again meanwhile.
+    """
+    edge = await world.add_edge()
     go_on = tmp_path / "go on"
     run_id = await train_until(world, go_on)
     world.broker.kill()
     go_on.touch()
-    await until(lambda: not world.scripts() or None, "the script to end")
+    await until(lambda: "exited" in waiting_to_be_told(world) or None, "the end to be written down")
+    if rebooted:
+        edge.kill()
+        edge.start()
     world.broker.start()
     assert (await world.until_state(run_id, RunState.SUCCEEDED)).attempt == 1
     await assert_one_version(world, range(5))
+
+
+def waiting_to_be_told(world: World, edge: str = "press-1") -> set[str]:
+    """The kinds of events that an edge has not been able to tell yet."""
+    with closing(sqlite3.connect(world.folder / f"{edge}-data" / "journal.sqlite")) as journal:
+        bodies = journal.execute("SELECT body FROM outbox").fetchall()
+    return {json.loads(body)["event"]["kind"] for (body,) in bodies}
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ async def trained(world: World) -> ModelVersion:
 async def test_a_job_follows_its_base_model(world: World) -> None:
     """A run is given its base's newest champion, never a stale file (defect 22), and another base once that is named.
 
-    Naming another one breaks nothing: the job goes on from what its own last version left (defect 21).
+    A file that replaces another is a version of its own (defect 28).
+    Naming another base breaks nothing: the job goes on from what its own last version left (defect 21).
     """
     await world.add_edge()
     await world.apply(READINGS)

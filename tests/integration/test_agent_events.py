@@ -50,7 +50,10 @@ async def heard(messages: Subscription, count: int, timeout_s: float) -> list[in
 
 
 async def test_events_are_repeated_until_they_are_acknowledged(desk: Link, outbox: tuple[Outbox, Journal]) -> None:
-    """Without an acknowledgement all come again, even while news keep coming; after it, only what lies beyond it."""
+    """Without an acknowledgement all come again, even while news keep coming; after it, only what lies beyond it.
+
+    (defect 11)
+    """
     sender, journal = outbox
     events = await desk.subscribe(topics.RUN_EVENTS.filter())
     task = journal.accept(WantedRun(run_id=uuid4(), attempt=1, spec=SPEC))

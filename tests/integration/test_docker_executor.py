@@ -33,6 +33,7 @@ print(os.getuid() != 0, os.getgid() != 0)
 print(refused(lambda: open(os.environ["collection_data_1_path"], "w")))
 print(refused(lambda: open(os.path.dirname(os.environ["collection_data_1_path"]) + "/new", "w")))
 print(refused(lambda: open(os.environ["VIRTUAL_ENV"] + "/new", "w")), refused(lambda: open("/new", "w")))
+print(refused(lambda: open("/var/tmp/new", "w")), refused(lambda: open("/run/lock/new", "w")))
 print(refused(lambda: socket.create_connection(("192.0.2.1", 80), timeout=2)))
 print(refused(lambda: socket.getaddrinfo("example.org", 80)), os.listdir("/sys/class/net"))
 print([line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "NoNewPrivs"))])
@@ -58,6 +59,7 @@ async def test_a_container_is_shut_in(docker_bench: Workbench) -> None:
         "True True",
         "True",
         "True",
+        "True True",
         "True True",
         "True",
         "True ['lo']",
