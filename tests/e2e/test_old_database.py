@@ -52,7 +52,7 @@ async def test_jobs_of_an_old_database_go_on(mosquitto: Mosquitto, tmp_path: Pat
         assert waiting.reason.startswith("press-1 is offline since ")
         told = client.job("retrain")
         assert (told.spec.params, told.live_runs, told.usage.runs) == ({"fail": False}, 1, 4)
-        assert told.next_fires[0].year == 2099
+        assert len(told.next_fires) == 5
         assert [world.trained_on(version) for version in (1, 2)] == [[0, 1, 2], [3, 4, 5]]
 
         await _edge_of_old(world, "press-1")
