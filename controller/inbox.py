@@ -25,6 +25,10 @@ from transport.mqtt import Link, Message
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 100_000
+"""Messages of one kind that may wait: thousands of edges may come at the same moment, and none says twice that it is
+there. Mosquitto does not keep to its window of unacknowledged messages while some are being acknowledged."""
+
 
 class Inbox:
     """One handler per family of topics. Every handler may see a message twice."""
@@ -56,7 +60,7 @@ class Inbox:
                 tasks.create_task(self._take(topic, handle), name=f"inbox {topic.pattern}")
 
     async def _take(self, topic: Topic, handle: "Handler") -> None:
-        subscription = await self._link.subscribe_patiently(topic.filter())
+        subscription = await self._link.subscribe_patiently(topic.filter(), queue_size=BACKLOG)
         async for message in subscription:
             ids = topic.parse(message.topic)
             if ids is None:

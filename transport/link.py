@@ -141,7 +141,9 @@ class Link:
             self._granted.pop(topic_filter, None)
         return subscription
 
-    async def subscribe_patiently(self, topic_filter: str, *, qos: Literal[0, 1] = 1) -> Subscription:
+    async def subscribe_patiently(
+        self, topic_filter: str, *, qos: Literal[0, 1] = 1, queue_size: int = 1000
+    ) -> Subscription:
         """Subscribe as soon as there is a connection that lasts long enough for it.
 
         Raises:
@@ -150,7 +152,7 @@ class Link:
         """
         async for _ in self.connections():
             with suppress(Unreachable):
-                return await self.subscribe(topic_filter, qos=qos)
+                return await self.subscribe(topic_filter, qos=qos, queue_size=queue_size)
         raise Unreachable(f"the connection was closed before {topic_filter!r} could be subscribed to")
 
     async def unsubscribe(self, topic_filter: str) -> None:
