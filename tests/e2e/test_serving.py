@@ -85,7 +85,10 @@ class Asker:
 
 
 async def test_a_swap_under_load_loses_repeats_and_fails_nothing(world: World) -> None:
-    """At 200 messages/s a retrained version takes over between two messages: each is answered once, in order."""
+    """At 200 messages/s a retrained version takes over between two messages: each is answered once, in order.
+
+    (defect 37)
+    """
     await world.add_edge()
     await deploy(world)
     async with world.device() as link:
@@ -148,7 +151,10 @@ async def test_pipelines_serve_without_a_controller(world: World) -> None:
 
 
 async def test_malformed_messages_do_not_stop_a_pipeline(world: World) -> None:
-    """What is no JSON, or lacks a feature, becomes a dead letter that names it; the next message is answered."""
+    """What is no JSON, or lacks a feature, becomes a dead letter that names it; the next message is answered.
+
+    (defect 33)
+    """
     await world.add_edge()
     await deploy(world)
     bad = [b"no json", b'{"id": 1, "a": 1}', b'{"id": 2, "a": 1, "b": "two"}', b"[" * 5000, b""]

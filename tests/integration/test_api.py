@@ -225,7 +225,10 @@ def test_no_edge_takes_another_account_over(api: Api, name: str) -> None:
 
 
 def test_runs_come_in_pages(api: Api) -> None:
-    """Pages of any size give every run once, newest first, and the last one says that it is the last."""
+    """Pages of any size give every run once, newest first, and the last one says that it is the last.
+
+    (defect 42)
+    """
     made = [api.http.post("jobs/retrain/runs").json()["id"] for _ in range(7)]
     for limit in (1, 3, 7, 8):
         seen: list[str] = []

@@ -219,7 +219,10 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_has_its_place_and_changes_nothing(fleet: Fleet, mistake: str) -> None:
-    """One wrong document refuses all of them, says which part of it is wrong, and leaves everything as it was."""
+    """One wrong document refuses all of them, says which part of it is wrong, and leaves everything as it was.
+
+    (defect 31)
+    """
     make, where, message = MISTAKES[mistake]
     documents = make(fleet)
     before = fleet.state()

@@ -60,7 +60,7 @@ def test_what_is_waited_for_is_subscribed_to_first_and_with_qos_0() -> None:
 
 
 def test_a_cycle_is_named_node_by_node() -> None:
-    """The message shows the way round."""
+    """The message shows the way round (defect 36)."""
     a: Written = {"id": "a", "type": "library", "library": "pipelib_x", "inputs": ["in", "b"]}
     b: Written = {"id": "b", "type": "library", "library": "pipelib_x", "inputs": ["a"]}
     (message,) = problems(SUB, a, b, PUB).values()
