@@ -12,10 +12,11 @@ import psutil
 from tests.e2e.world import Daemon
 
 
-def resident_mb(daemon: Daemon) -> float:
-    """A daemon's memory, with that of the processes that it keeps."""
+def resident_mb(daemon: Daemon, *, children: bool = True) -> float:
+    """A daemon's memory, with or without that of the processes that it keeps."""
     process = psutil.Process(daemon.pid)
-    return sum(each.memory_info().rss for each in (process, *process.children(recursive=True))) / 1e6
+    kept = process.children(recursive=True) if children else []
+    return sum(each.memory_info().rss for each in (process, *kept)) / 1e6
 
 
 def used_s(daemon: Daemon) -> float:

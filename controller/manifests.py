@@ -46,7 +46,8 @@ class Manifests:
             await self._wake.wait()
             self._wake.clear()
             while self._dirty:
-                edge, again = self._dirty.popitem()
+                edge = next(iter(self._dirty))  # the one that has waited longest
+                again = self._dirty.pop(edge)
                 try:
                     await self._publish(edge, again=again)
                 except Unreachable as error:

@@ -1,0 +1,49 @@
+"""The controller takes everything that edges say, however many speak at once."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from controller.inbox import Inbox
+from controller.manifests import Manifests
+from controller.runs.records import RunRecords
+from controller.runs.supervisor import Supervisor
+from controller.stores.database import Database, open_database
+from controller.stores.edges import add_edge, list_edges
+from schemas.broker import BrokerAddress
+from schemas.topics import PRESENCE
+from schemas.wire import Presence
+from tests.integration.agent_process import until
+from transport.mqtt import connect
+from transport.signing import SigningKey
+
+EDGES = 3000
+
+
+async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(broker: BrokerAddress, tmp_path: Path) -> None:
+    """Every edge of a crowd that comes at one moment is online soon, though none says so twice."""
+    database = open_database(f"sqlite:///{tmp_path / 'control.db'}")
+    names = [f"edge-{number}" for number in range(EDGES)]
+    with database.transaction() as session:
+        for name in names:
+            add_edge(session, name=name, labels={}, sealing_key="", now=_now())
+    async with connect(broker, "controller") as link, connect(broker, "edges") as edges, asyncio.timeout(120):
+        manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key.pem"), link)
+        supervisor = Supervisor(database, manifests, clock=_now)
+        inbox = Inbox(link, database, supervisor, manifests, RunRecords(tmp_path), clock=_now)
+        serving = asyncio.create_task(inbox.serve())
+        said = (Presence(edge=name, online=True, session_id="1").to_wire() for name in names)
+        told = zip(names, said, strict=True)
+        await asyncio.gather(*(edges.publish(PRESENCE.to(edge=name), text, retain=True) for name, text in told))
+        await until(lambda: _all_online(database), timeout_s=100)
+        serving.cancel()
+    database.close()
+
+
+def _all_online(database: Database) -> bool:
+    with database.transaction() as session:
+        return all(row.online for row in list_edges(session))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
