@@ -29,6 +29,8 @@ bench: $(READY)  ## Measure; tables on the screen, JSON in dist/benchmarks
 	@$(BIN)/python -m benchmarks.traffic --json dist/benchmarks/traffic.json
 	@$(BIN)/python -m benchmarks.blob_transfer --json dist/benchmarks/blob_transfer.json
 	@$(BIN)/python -m benchmarks.selection --json dist/benchmarks/selection.json
+	@$(BIN)/python -m benchmarks.scheduling --json dist/benchmarks/scheduling.json
+	@$(BIN)/python -m benchmarks.crowd --json dist/benchmarks/crowd.json
 
 format: $(READY)  ## Write the code as `check` wants it
 	$(BIN)/ruff format .
