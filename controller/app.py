@@ -146,7 +146,12 @@ class Controller:
         )
         writer = TaskWriter(database, selector, blobs)
         self._work = RunWork(
-            self._supervisor, writer, registry, Dispatcher(secrets, clock=utc_now), receiver, storage.records
+            self._supervisor,
+            writer,
+            registry,
+            Dispatcher(secrets, self._supervisor.silent_s, clock=utc_now),
+            receiver,
+            storage.records,
         )
         self._services = Services(
             settings=settings,

@@ -18,9 +18,9 @@ from schemas.errors import NotFound, TaskFailed
 class Dispatcher:
     """Decides for all queued runs at once, in the transaction that saves the decisions: no slot is given twice."""
 
-    def __init__(self, secrets: Secrets, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, secrets: Secrets, silent_s: Callable[[str], float], *, clock: Callable[[], datetime]) -> None:
         self._secrets, self._clock = secrets, clock
-        self._places = Places()
+        self._places = Places(silent_s)
 
     def decide(self, session: Session, waiting: Collection[Run]) -> list[tuple[UUID, Event]]:
         """What becomes of each queued run whose data is selected: dispatched, found, or waits with the reason.
@@ -68,7 +68,7 @@ def in_order(waiting: Iterable[Run]) -> list[Run]:
 
 def _is_found(run: Run, placement: Placement) -> bool:
     place = placement.place(run.edge)
-    there = place is not None and not place.absence and (run.id, run.attempt) in place.tasks
+    there = place is not None and not place.absence_for(run.job) and (run.id, run.attempt) in place.tasks
     return may_be_alive(run) and there
 
 
@@ -76,9 +76,10 @@ def _wait_for_attempt(run: Run, placement: Placement) -> Event:
     place = placement.place(run.edge)
     if place is None:
         return Gone(run.attempt, f"{run.edge} is enrolled no more")
-    if not place.absence:
+    absence = place.absence_for(run.job)
+    if not absence:
         return Gone(run.attempt, f"{run.edge} is back without attempt {run.attempt}")
-    return Waits(f"{run.edge} {place.absence}; its attempt {run.attempt} is waited for (silence.replace: false)")
+    return Waits(f"{run.edge} {absence}; its attempt {run.attempt} is waited for (silence.replace: false)")
 
 
 def _with_attempt(run: Run, reason: str) -> str:

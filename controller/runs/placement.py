@@ -23,9 +23,16 @@ class Place:
     name: str
     labels: Mapping[str, str]  # the controller's own
     absence: str = ""  # why nothing can be given to it now, to be read behind its name
+    silent_s: float = 0.0  # since it was heard; the broker may not know yet, or never learn, that it is away
     capabilities: Capabilities | None = None
     load: float = 0.0  # per cpu
     tasks: frozenset[tuple[UUID, int]] = frozenset()  # the attempts that it has
+
+    def absence_for(self, job: JobSpec) -> str:
+        """Why nothing of a job can be given to it, or is known of what it has; empty if it is there."""
+        if not self.absence and self.silent_s > job.silence.lost_after:
+            return f"was not heard of for over {job.silence.lost_after:g} s"
+        return self.absence
 
 
 class Placement:
@@ -55,7 +62,7 @@ class Placement:
         """
         job, limits = run.job, run.job.limits
         place = job.edge or tuple(sorted((job.edge_labels or {}).items()))
-        asked = place, job.executor, limits.cpus, limits.memory_mb, limits.gpus
+        asked = place, job.executor, limits.cpus, limits.memory_mb, limits.gpus, job.silence.lost_after
         if asked in self._full:
             raise LookupError(self._full[asked])
         try:
@@ -90,8 +97,8 @@ class Placement:
     def _lack(self, place: Place, job: JobSpec) -> str:
         """Why an edge cannot take the job now, to be read behind its name; empty if it can."""
         can = place.capabilities
-        if place.absence or can is None:
-            return place.absence or "has not told what it can do"
+        if (absence := place.absence_for(job)) or can is None:
+            return absence or "has not told what it can do"
         if lack := _lack_of_means(can, job):
             return lack
         busy = self._busy[place.name]

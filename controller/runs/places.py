@@ -1,7 +1,7 @@
 """The edges of the control database as placement sees them."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -28,7 +28,8 @@ class _Said:
 class Places:
     """Reads edges, and parses each report once. Not for two threads at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent_s: Callable[[str], float]) -> None:
+        self._silent_s = silent_s
         self._said: dict[str, _Said] = {}
 
     def read(self, session: Session, names: Collection[str] | None) -> list[Place]:
@@ -44,7 +45,8 @@ class Places:
         for name, labels, online, since, _ in rows:
             said = self._said[name]
             absence = absence_of(online=online, since=since, reported_at=said.at)
-            found.append(Place(name, json.loads(labels), absence, said.capabilities, said.load, said.tasks))
+            about = said.capabilities, said.load, said.tasks
+            found.append(Place(name, json.loads(labels), absence, self._silent_s(name), *about))
         return found
 
     def _hear(self, session: Session, names: Collection[str]) -> None:

@@ -66,6 +66,10 @@ class Supervisor:
         """The edge said something: the leases of its runs are renewed."""
         self._heard.note(edge)
 
+    def silent_s(self, edge: str) -> float:
+        """Seconds since the edge said anything."""
+        return self._heard.silent_s(edge)
+
     def edge_changed(self) -> None:
         """An edge came, went or reported: runs may wait for that."""
         if any(run.state is RunState.QUEUED for run in self._live):

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 from pathlib import Path
 
 from schemas.runs import RunState
@@ -97,6 +98,26 @@ async def test_another_edge_takes_over_and_the_first_counts_no_more(world: World
 
     await until(forgotten, "the first attempt to be forgotten")
     assert world.versions() == [1]
+
+
+async def test_an_edge_that_hangs_is_replaced(world: World, tmp_path: Path) -> None:
+    """An agent that does nothing more while the broker still calls it online is not found again, but replaced."""
+    for name in ("press-1", "press-2"):
+        await world.add_edge(name, labels=HALL)
+    started, go_on = tmp_path / "started", tmp_path / "go on"
+    params: dict[str, object] = {"started": str(started), "until": str(go_on)}
+    patience: dict[str, object] = {"silence": {"lost_after": "5s"}, "retry": {"backoff": "0.1s"}}
+    await world.apply(READINGS, anywhere(params=params, **patience))
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await until(lambda: started.exists() or None, "the first attempt to train")
+    first = world.client.run(run_id).edge
+    world.edges[first].send(signal.SIGSTOP)
+    await until(lambda: world.client.run(run_id).attempt == 2 or None, "another edge to take over")
+    assert world.client.edge(first).online
+    go_on.touch()
+    run = await world.until_state(run_id, RunState.SUCCEEDED)
+    assert (run.attempt, run.edge != first, world.versions()) == (2, True, [1])
 
 
 async def test_edges_killed_at_random_lose_and_repeat_nothing(world: World) -> None:

@@ -44,8 +44,7 @@ class Desk:
     """A supervisor with its database, and the times at which it selected rows for runs."""
 
     def __init__(self, database: Database, manifests: Manifests, secrets: Secrets) -> None:
-        self.database, self._manifests = database, manifests
-        self._dispatcher = Dispatcher(secrets, clock=utc_now)
+        self.database, self._manifests, self._secrets = database, manifests, secrets
         self._moved = asyncio.Event()
         self.selected_at: dict[UUID, datetime] = {}
         self.begin()
@@ -53,6 +52,7 @@ class Desk:
     def begin(self) -> None:
         """Let a supervisor that knows nothing take up all runs."""
         self.supervisor = Supervisor(self.database, self._manifests, clock=utc_now)
+        self._dispatcher = Dispatcher(self._secrets, self.supervisor.silent_s, clock=utc_now)
         self.supervisor.changed.append(lambda _: self._moved.set())
         self._serving = asyncio.create_task(self.supervisor.serve(self))
 

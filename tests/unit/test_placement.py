@@ -37,6 +37,17 @@ def why(placement: Placement, wanting: Run) -> str:
     return str(error.value.args[0])
 
 
+def test_an_edge_that_hangs_is_given_nothing() -> None:
+    """An edge of which nothing was heard for as long as the job allows is not chosen, online or not."""
+    patience = {"silence": {"lost_after": "20s"}}
+    hangs = replace(TWO, silent_s=20.5)
+    assert Placement([ONE, hangs], []).choose(run(**patience)) == "press-1"
+    placement = Placement([hangs], [])
+    said = "1 edge has zone=hall-2: press-2 was not heard of for over 20 s"
+    assert why(placement, run(**patience)) == said
+    assert placement.choose(run(silence={"lost_after": "1m"})) == "press-2"
+
+
 def test_labels_choose_the_least_loaded() -> None:
     """Of the edges with the labels the one with more of its slots free is taken, then the less busy machine."""
     assert Placement([ONE, TWO, OVEN], []).choose(run()) == "press-2"
