@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sqlmodel import Session
 
 from controller.registry import Registry
+from controller.stores.job_changes import move_waiting_runs
 from controller.stores.jobs import save_job
 from controller.stores.models import ensure_model
 from controller.stores.serving import add_library, add_pipeline, newest_library, newest_pipeline, save_deployment
@@ -80,6 +81,7 @@ class FleetChanges:
         if change.action != "unchanged":
             ensure_model(self.session, name=spec.model, now=self.now)
             save_job(self.session, spec=spec, now=self.now)
+            move_waiting_runs(self.session, job=spec)
         return change
 
     def _library(self, document: LibraryDocument) -> AppliedChange:

@@ -1,4 +1,4 @@
-"""Deleting and renaming jobs, each in one transaction, without touching what they made."""
+"""Deleting, renaming and moving jobs, each in one transaction, without touching what they made."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,9 @@ from controller.stores.jobs import get_job
 from controller.stores.runs import live_runs, save_step
 from controller.stores.tables import JobRow, RunRow, TriggerRow, VersionRow, WatermarkRow
 from schemas.errors import Conflict
+from schemas.jobs import JobSpec
 from schemas.names import Name
+from schemas.runs import RunState
 
 Step = tuple[Run, Run]
 """A run before and after it was cancelled; ``Supervisor.tell`` lets the daemon know, once it is committed."""
@@ -66,6 +68,28 @@ def rename_job(session: Session, *, old: Name, new: Name) -> None:
         changes = {"spec": _renamed(spec, new), "revision": col(RunRow.revision) + 1}
         session.connection().execute(update(RunRow).where(col(RunRow.id) == run_id).values(changes))
     _move(session, old, to_versions=new, to_runs=new)
+
+
+def move_waiting_runs(session: Session, *, job: JobSpec) -> None:
+    """Have the job's queued runs go where the job goes now, in all else as they were queued. Caller commits.
+
+    They could otherwise wait for an edge that is gone, and hold up those of later ticks. One that its edge has been
+    given stays there; an attempt that may be alive on a silent edge still counts if that edge is back in time.
+    """
+    place = job.model_dump(mode="json", include={"edge", "edge_labels", "executor"})
+    waiting = select(RunRow.id, RunRow.spec, RunRow.attempt, RunRow.edge)
+    for run_id, text, attempt, edge in session.exec(
+        waiting.where(RunRow.job == job.name, RunRow.state == RunState.QUEUED)
+    ).all():
+        spec = json.loads(text)
+        if place.items() <= spec.items():
+            continue
+        changes = {
+            "spec": json.dumps({**spec, **place}),
+            "edge": edge if attempt else job.edge or "",
+            "revision": col(RunRow.revision) + 1,
+        }
+        session.connection().execute(update(RunRow).where(col(RunRow.id) == run_id).values(changes))
 
 
 def _move(session: Session, name: str, *, to_versions: str | None, to_runs: str) -> None:

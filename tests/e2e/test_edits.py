@@ -35,6 +35,24 @@ async def test_another_edge_gets_everything_from_the_next_run_on(world: World, t
     assert tasks_taken(world, "press-2") == {str(second.id)}
 
 
+async def test_a_run_that_waits_goes_where_its_job_goes_now(world: World) -> None:
+    """A run that waited for an edge that is gone is done by the one that its job names now, on its rows (defect 20)."""
+    await world.add_edge("press-1", start=False)
+    await world.add_edge("press-2")
+    await world.apply(READINGS, job("press-1"))
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await until(lambda: "press-1" in world.client.run(run_id).reason or None, "it to wait for its edge")
+    await world.publish(range(5, 8))
+    await world.apply(job("press-2"))
+    run = await world.until_state(run_id, RunState.SUCCEEDED)
+    assert (run.edge, run.attempt, world.trained_on(1)) == ("press-2", 1, list(range(5)))
+    world.edges["press-1"].start()
+    await world.until_online("press-1")
+    assert (await world.until_state(await world.run_job(), RunState.SUCCEEDED)).edge == "press-2"
+    assert tasks_taken(world, "press-1") == set()
+
+
 async def test_deleting_a_job_ends_nothing_of_another_on_its_edge(world: World, tmp_path: Path) -> None:
     """Two jobs train on one edge; one is deleted: its script ends, the other's goes on to its version (defect 23)."""
     await world.add_edge(max_tasks=2)
