@@ -22,7 +22,8 @@ class Manifests:
 
     def __init__(self, database: Database, key: SigningKey, link: Link) -> None:
         self._database, self._key, self._link = database, key, link
-        self._dirty: dict[str, bool] = {}  # edge → publish even if nothing changed
+        self._dirty: dict[str, bool] = {}  # edge → publish even if nothing changed; looked at in this order
+        self._later: dict[str, bool] = {}  # the same, behind those of which it is known that something changed
         self._wake = asyncio.Event()
 
     def mark(self, edge: str, *, again: bool = False) -> None:
@@ -31,9 +32,10 @@ class Manifests:
         self._wake.set()
 
     async def mark_all(self, *, again: bool = False) -> None:
-        """Look at every edge soon."""
+        """Look at every edge soon, at those that were marked by themselves first."""
         for name in await self._database.read(lambda session: [row.name for row in list_edges(session)]):
-            self.mark(name, again=again)
+            self._later[name] = again or self._later.get(name, False)
+        self._wake.set()
 
     async def mark_users(self, model: str) -> None:
         """Look soon at the edges that should hold a model, by itself or for a pipeline."""
@@ -45,9 +47,9 @@ class Manifests:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._dirty:
-                edge = next(iter(self._dirty))  # the one that has waited longest
-                again = self._dirty.pop(edge)
+            while waiting := self._dirty or self._later:
+                edge = next(iter(waiting))
+                again = waiting.pop(edge)
                 try:
                     await self._publish(edge, again=again)
                 except Unreachable as error:
