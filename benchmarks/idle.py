@@ -7,6 +7,7 @@ Run: ``python -m benchmarks.idle [--rounds 5] [--tasks 20] [--watch-s 30] [--jso
 
 import asyncio
 import time
+from functools import partial
 
 import psutil
 
@@ -54,7 +55,12 @@ async def train(world: World, edge: str, tasks: int) -> None:
     for number in range(tasks):
         await world.publish(range(number * 10, number * 10 + 10))
         await world.until_state(await world.run_job(), RunState.SUCCEEDED)
-    await until(lambda: not psutil.Process(world.edges[edge].pid).children() or None, "its processes to end")
+    for daemon in (world.edges[edge], world.controller):  # which keeps those that check models for some seconds
+        await until(partial(_alone, daemon.pid), "its processes to end")
+
+
+def _alone(pid: int) -> bool | None:
+    return not psutil.Process(pid).children() or None
 
 
 async def memory(tasks: int, watch_s: float) -> list[Figure]:
