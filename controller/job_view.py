@@ -1,6 +1,7 @@
 """A job as the API tells it: when it is due next, what its triggers saw, what its runs took, why it is not running."""
 
 from datetime import datetime
+from textwrap import shorten
 
 from sqlmodel import Session
 
@@ -19,6 +20,7 @@ from schemas.schedules import NewRows, Trigger
 from schemas.views import JobView, TriggerView
 
 _SHOWN = 5  # times that are told ahead
+_LONGEST_WHY = 500
 
 
 def job_view(session: Session, name: str) -> JobView:
@@ -36,8 +38,13 @@ def job_view(session: Session, name: str) -> JobView:
         live_runs=len(live),
         last_run=last.id if last else None,
         last_run_state=RunState(last.state) if last else None,
-        why=_live(live[0], reason_of(session, live[0])) if live else _rest(row, spec, last, triggers),
+        why=in_a_line(_live(live[0], reason_of(session, live[0])) if live else _rest(row, spec, last, triggers)),
     )
+
+
+def in_a_line(text: str) -> str:
+    """A reason as one line: what an installer says may have dozens, and stands at its run."""
+    return shorten(text, _LONGEST_WHY, placeholder=" …")
 
 
 def _live(run: Run, reason: str) -> str:
@@ -56,10 +63,10 @@ def _rest(row: JobRow, spec: JobSpec, last: RunRow | None, triggers: tuple[Trigg
     if spec.paused:
         why = f"it is paused: `tidemill job resume {spec.name}`"
     elif row.next_fire_at is not None:
-        also = "".join(f", or with {trigger.text}" for trigger in triggers)
+        also = f", or with {_awaited(triggers)}" if triggers else ""
         why = f"it is due at {row.next_fire_at:%Y-%m-%d %H:%M:%S} UTC{also}"
     elif triggers:
-        why = "it waits for " + " or ".join(trigger.text for trigger in triggers)
+        why = f"it waits for {_awaited(triggers)}"
     elif spec.schedule is not None and spec.schedule.at is not None:
         why = f"its schedule is over: it was due at {spec.schedule.at}"
     elif spec.schedule is not None:
@@ -69,6 +76,10 @@ def _rest(row: JobRow, spec: JobSpec, last: RunRow | None, triggers: tuple[Trigg
     if last is not None and last.state != RunState.SUCCEEDED:
         why += f"; the last run was {last.state}: {last.reason}"
     return why
+
+
+def _awaited(triggers: tuple[TriggerView, ...]) -> str:
+    return " or ".join(f"{trigger.text} (so far: {trigger.seen})" for trigger in triggers)
 
 
 def _triggers(session: Session, spec: JobSpec) -> tuple[TriggerView, ...]:

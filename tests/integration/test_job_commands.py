@@ -96,6 +96,20 @@ def test_editing_keeps_the_next_time(site: Site) -> None:
     assert site.ask("job", "show", "edited") == {**moved, "why": site.ask("job", "show", "edited")["why"]}
 
 
+def test_a_reason_of_many_lines_is_one_line_in_lists(site: Site) -> None:
+    """What an installer says is told whole with its run, and in one line where there are others."""
+    (site.home / "requirements.txt").write_text("./no-such-wheel-1.0-py3-none-any.whl\n")
+    make(site, "unmakable", "--requirements", "requirements.txt")
+    site.run("job", "run", "unmakable", "--wait", "--timeout", "100s")
+    (run,) = site.ask("run", "list", "--job", "unmakable")
+    assert "\n" in run["reason"]
+    assert "cannot be installed" in run["reason"]
+    assert len(site.run("run", "list", "--job", "unmakable").stdout.splitlines()) == 2
+    why = site.ask("job", "show", "unmakable")["why"]
+    assert "\n" not in why
+    assert "the last run was failed: the requirements cannot be installed" in why
+
+
 def test_a_job_is_edited_in_an_editor(site: Site) -> None:
     """What $EDITOR leaves in the file is the job from then on."""
     make(site, "by-hand")

@@ -1,11 +1,14 @@
 """How a run is shown to a person, wherever one is shown."""
 
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from tidemill.cli.output import Columns, ago, amount, pairs
 
 if TYPE_CHECKING:
     from schemas.views import RunView
+
+_LONGEST_REASON = 300
 
 
 def _cached(run: "RunView") -> str:
@@ -25,6 +28,11 @@ def _usage(run: "RunView") -> str:
     return ", ".join(filter(None, told))
 
 
+def _in_a_line(run: "RunView") -> str:
+    """Its reason for a list; `run show` has all lines of it."""
+    return shorten(run.reason, _LONGEST_REASON, placeholder=" …")
+
+
 COLUMNS: Columns["RunView"] = {
     "ID": lambda run: run.id,
     "JOB": lambda run: run.job,
@@ -33,7 +41,7 @@ COLUMNS: Columns["RunView"] = {
     "ROWS": lambda run: run.rows,
     "VERSION": lambda run: run.version and f"{run.model}:{run.version}",
     "METRICS": lambda run: pairs(run.metrics),
-    "REASON": lambda run: run.reason,
+    "REASON": _in_a_line,
 }
 HISTORY: Columns["RunView"] = {
     "CREATED": lambda run: ago(run.created_at),
@@ -43,7 +51,7 @@ HISTORY: Columns["RunView"] = {
     "TOOK": lambda run: None if run.script_s is None else f"{run.script_s:.1f} s",
     "VERSION": lambda run: run.version and f"{run.model}:{run.version}",
     "METRICS": lambda run: pairs(run.metrics),
-    "REASON": lambda run: run.reason,
+    "REASON": _in_a_line,
     "ID": lambda run: run.id,
 }
 FIELDS: Columns["RunView"] = {
@@ -66,6 +74,7 @@ FIELDS: Columns["RunView"] = {
     "environment": lambda run: run.environment and f"{run.environment} ({_cached(run)})",
     "took": _usage,
     "rows": lambda run: run.rows,
+    "held out": lambda run: run.holdout and f"{run.holdout.rows} rows",
     "metrics": lambda run: pairs(run.metrics),
     "version": lambda run: run.version and f"{run.model}:{run.version}",
     "log ends": lambda run: "\n".join(run.log_tail[-10:]),
