@@ -16,7 +16,7 @@ from controller.manifests import Manifests
 from controller.presence import Heard
 from controller.runs.live import LiveRuns
 from controller.runs.machine import USING_EDGE, in_manifest, pending
-from controller.runs.steps import DeadlinePassed, Dispatch, Effect, Event, Failed, LeaseEnded, Run, TakeTurn
+from controller.runs.steps import DeadlinePassed, Dispatch, Effect, Event, Failed, LeaseEnded, Run, TakeTurn, Waits
 from controller.runs.transitions import Also, Transitions
 from controller.runs.turns import turn_of
 from controller.stores.database import Database
@@ -203,12 +203,21 @@ class Supervisor:
         if task is not None and effect != pending(after) and task is not asyncio.current_task():
             task.cancel()
 
+    async def _put_off(self, run: Run, trouble: str) -> None:
+        """Tell people, once, what an effect waits for."""
+        reason, known = f"{trouble}; it is tried again", self._live.get(run.id)
+        if known is None or known.reason != reason:
+            log.info("effect is tried again", extra={"run": str(run.id), "reason": trouble})
+        if known is not None and known.revision >= run.revision and pending(known) == pending(run):
+            with suppress(TidemillError):  # it may be the database that is away
+                await self.step(run.id, Waits(reason))
+
     async def _work(self, run: Run, effect: Effect, worker: Worker) -> None:
         try:
             await worker.work(run, effect)
         except TidemillError as error:
             if error.retryable:
-                log.info("effect is tried again", extra={"run": str(run.id), "reason": str(error)})
+                await self._put_off(run, str(error))
                 await asyncio.sleep(AGAIN_AFTER_S)
             else:
                 await self.step(run.id, Failed(run.attempt, str(error)))

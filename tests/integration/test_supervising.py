@@ -1,6 +1,7 @@
 """The supervisor over a real control database: turns, times and edges are decided where they are saved."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from controller.stores.live_runs import wanted_runs
 from controller.stores.runs import get_row, live_runs, load_run, queue_run
 from controller.stores.tables import JobRow
 from schemas.broker import BrokerAddress
+from schemas.errors import Unreachable
 from schemas.jobs import JobSpec
 from schemas.names import BlobRef
 from schemas.report import Capabilities, Report, TaskState, TaskStatus
@@ -47,6 +49,7 @@ class Desk:
         self.database, self._manifests, self._secrets = database, manifests, secrets
         self._moved = asyncio.Event()
         self.selected_at: dict[UUID, datetime] = {}
+        self.away = ""  # what keeps rows from being selected
         self.begin()
 
     def begin(self) -> None:
@@ -63,6 +66,8 @@ class Desk:
 
     async def work(self, run: Run, effect: Effect) -> None:
         """Select nothing, and fetch at once."""
+        if isinstance(effect, SelectData) and self.away:
+            raise Unreachable(self.away)
         if isinstance(effect, SelectData):
             self.selected_at[run.id] = utc_now()
             await self.supervisor.step(run.id, Selected((), TASK, None))
@@ -274,3 +279,14 @@ async def test_a_run_that_waits_for_its_turn_survives_a_new_name(desk: Desk) -> 
     await desk.said(first, Accepted(), Exited(outcome=Outcome.SCRIPT_FAILED, reason="it failed"))
     run = await desk.until(behind, dispatched)
     assert run.job.name == "again"
+
+
+async def test_a_run_tells_what_its_rows_wait_for(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """While the rows cannot be read the run says why, the log says it once, and it goes on by itself."""
+    desk.away = "source erp does not answer"
+    run_id = await desk.queue()
+    with caplog.at_level(logging.INFO):
+        await desk.until(run_id, lambda run: run.reason == "source erp does not answer; it is tried again")
+        desk.away = ""
+        await desk.until(run_id, lambda run: run.state is RunState.DISPATCHED)
+    assert sum(record.message == "effect is tried again" for record in caplog.records) == 1
