@@ -42,10 +42,11 @@ class Link:
     late holds up the others, and should have a link of its own.
     """
 
-    def __init__(self, client: Client, *, persistent: bool, max_payload_bytes: int) -> None:
+    def __init__(self, client: Client, *, name: str, persistent: bool, max_payload_bytes: int) -> None:
         self.trouble: TidemillError | None = None  # why there is no connection
         self.dropped = 0  # QoS 0 messages that came faster than this process could look at them
         self._client, self._persistent, self._max_payload_bytes = client, persistent, max_payload_bytes
+        self._name = name  # by which the broker knows it
         self._inbox = Inbox(persistent=persistent, max_payload_bytes=max_payload_bytes, send_ack=client.send_ack)
         self._outbox = Outbox()
         self._changed = asyncio.Event()  # set and cleared at once: wakes those who wait for any change
@@ -178,7 +179,7 @@ class Link:
 
     def came_up(self) -> None:
         """A connection is there: subscribe anew, and then tell everybody."""
-        log.info("connected to the broker")
+        log.info("connected to the broker", extra={"client": self._name})
         self._up, self._greeting, self.trouble = True, True, None
         self._inbox.reconnected()
         if not self._persistent:
@@ -190,7 +191,7 @@ class Link:
     def went_down(self, trouble: TidemillError) -> None:
         """The connection is lost, or an attempt to make one failed."""
         if self._up or str(trouble) != str(self.trouble):
-            log.warning("no connection to the broker", extra={"reason": str(trouble)})
+            log.warning("no connection to the broker", extra={"client": self._name, "reason": str(trouble)})
         self._up, self._greeting, self.trouble = False, False, trouble
         self._asked.clear()
         self._left.clear()

@@ -62,7 +62,7 @@ async def connect(
     client = _Client(client_id=client_id, clean_session=clean_session)
     client.configure(address, will, keepalive_s)
     thread = _NetworkThread(client, f"{address.host}:{address.port}")
-    link = Link(thread, persistent=not clean_session, max_payload_bytes=MAX_PAYLOAD_BYTES)
+    link = Link(thread, name=client_id, persistent=not clean_session, max_payload_bytes=MAX_PAYLOAD_BYTES)
     thread.start(link)
     try:
         if wait:

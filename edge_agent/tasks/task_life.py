@@ -163,8 +163,13 @@ class TaskLife:
 
     def _save(self, event: TaskEvent) -> None:
         """The only way forward: what has happened is in the journal before anything is done about it."""
-        after, tell = advance(self.task, event)
+        before, (after, tell) = self.task, advance(self.task, event)
         self._waits_for = ""
-        if after is not self.task:
-            self.task = self._shop.journal.save(after, tell)
-            self._shop.on_change()
+        if after is before:
+            return
+        self.task = self._shop.journal.save(after, tell)
+        if after.state is not before.state:
+            ended = event.exited if isinstance(event, Ended) else None
+            about = {"outcome": ended.outcome, "reason": ended.reason} if ended else {}
+            log.info("task moved", extra={"task": str(after.key), "state": after.state, **about})
+        self._shop.on_change()

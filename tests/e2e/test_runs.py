@@ -10,8 +10,8 @@ from tests.e2e.world import READINGS, World, job, until
 
 
 async def test_rows_become_a_version(world: World) -> None:
-    """Rows from MQTT are trained on by an edge, and the version's card tells where it came from."""
-    await world.add_edge()
+    """Rows from MQTT are trained on by an edge, which logs each step; the version's card tells where it came from."""
+    agent = await world.add_edge()
     await world.apply(READINGS, job())
     await world.publish(range(10))
     run = await world.until_ended(await world.run_job())
@@ -22,6 +22,9 @@ async def test_rows_become_a_version(world: World) -> None:
     assert (card.rows, card.lineage.run_id, card.lineage.edge) == (10, run.id, "press-1")
     assert card.signature.inputs[0].dtype == "tensor(float)"
     assert world.client.logs(run.id).lines[-2:] == ("10 rows, 0 seen before", "done")
+    told = [line.split("task moved ")[1] for line in agent.log.read_text().splitlines() if "task moved " in line]
+    states = "preparing", "running", "finished outcome=ok reason="
+    assert told[:3] == [f"task={run.id}-1 state={state}".rstrip() for state in states]
 
 
 async def test_nothing_new_is_no_training(world: World) -> None:
