@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -173,7 +174,8 @@ class World:
     @asynccontextmanager
     async def device(self) -> AsyncIterator[Link]:
         """A device's connection to the broker."""
-        async with connect(self.broker.address, "device") as link:
+        name = f"device-{secrets.token_hex(4)}"  # a second connection of one name would end the first
+        async with connect(self.broker.address, name) as link:
             yield link
 
     async def run_job(self, name: str = "retrain") -> UUID:
