@@ -96,6 +96,14 @@ def test_editing_keeps_the_next_time(site: Site) -> None:
     assert site.ask("job", "show", "edited") == {**moved, "why": site.ask("job", "show", "edited")["why"]}
 
 
+def test_an_edge_shows_what_it_has(site: Site) -> None:
+    """What placement looks at, one can see: executors, processors, memory, GPUs and tasks at once."""
+    means = site.ask("edge", "show", "press-1")["report"]["capabilities"]
+    shown = site.run("edge", "show", "press-1").stdout
+    assert f"process; {means['cpus']} cpus, " in shown
+    assert "of memory, 0 gpus; max_tasks 1" in shown
+
+
 def test_a_reason_of_many_lines_is_one_line_in_lists(site: Site) -> None:
     """What an installer says is told whole with its run, and in one line where there are others."""
     (site.home / "requirements.txt").write_text("./no-such-wheel-1.0-py3-none-any.whl\n")

@@ -10,7 +10,7 @@ import typer
 
 from schemas.errors import BadInput, Conflict
 from tidemill.cli.options import Json, Name, pairs_of
-from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, print_one, say
+from tidemill.cli.output import Columns, ago, amount, pairs, print_json, print_list, print_one, say
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
@@ -31,6 +31,15 @@ def _served(edge: "EdgeView") -> str:
     models = [f"model {one.name}:{one.version} {one.state} {one.reason}" for one in edge.report.models]
     pipelines = [f"pipeline {one.name}:{one.version} {one.state} {one.reason}" for one in edge.report.pipelines]
     return "\n".join([*models, *pipelines])
+
+
+def _means(edge: "EdgeView") -> str:
+    """What jobs may ask of it."""
+    if edge.report is None:
+        return ""
+    has = edge.report.capabilities
+    means = f"{has.cpus} cpus, {amount(has.memory_bytes)} of memory, {has.gpus} gpus"
+    return f"{', '.join(has.executors)}; {means}; max_tasks {has.max_tasks}"
 
 
 def _tasks(edge: "EdgeView") -> str:
@@ -55,7 +64,8 @@ _FIELDS: Columns["EdgeView"] = {
     "applied": lambda edge: edge.report and f"generation {edge.report.generation}",
     "refused": lambda edge: edge.report and edge.report.refused,
     "agent": lambda edge: edge.report and edge.report.agent_version,
-    "executors": lambda edge: edge.report and ", ".join(edge.report.capabilities.executors),
+    "has": _means,
+    "free disk": lambda edge: edge.report and amount(edge.report.disk_free_bytes),
     "serves": _served,
     "tasks": _tasks,
 }
