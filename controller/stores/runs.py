@@ -71,12 +71,12 @@ def queue_run(  # noqa: PLR0913 - each is a fact of the run that nothing else te
     )
     session.add(row)
     session.flush()
-    _forget_old_refusals(session, job=job.name)
     return row
 
 
-def _forget_old_refusals(session: Session, *, job: str) -> None:
-    """Keep the newest skipped runs only: a short timer over a quiet collection makes thousands a day."""
+def _forget_old_refusals(session: Session, *, run_id: UUID) -> None:
+    """Keep the job's newest skipped runs only: a short timer over a quiet collection makes thousands a day."""
+    job = select(RunRow.job).where(RunRow.id == run_id).scalar_subquery()  # by its present name
     skipped = select(RunRow.id).where(RunRow.job == job, RunRow.state == RunState.SKIPPED)
     old = skipped.order_by(col(RunRow.created_at).desc()).offset(SKIPPED_KEPT)
     session.connection().execute(delete(RunRow).where(col(RunRow.id).in_(old)))
@@ -129,6 +129,8 @@ def save_step(session: Session, *, before: Run, after: Run) -> None:
     }
     if session.connection().execute(update(RunRow).where(*unmoved).values(values)).rowcount != 1:
         raise Conflict(f"run {before.id} is no longer at step {before.revision}")
+    if after.state is RunState.SKIPPED:
+        _forget_old_refusals(session, run_id=after.id)
 
 
 def live_runs(session: Session, *, job: str | None = None, edge: str | None = None) -> list[Run]:
