@@ -47,4 +47,4 @@ def require_success(run: "RunView") -> None:
         raise TimedOut(f"run {run.id} timed out: {run.reason}")
     if run.state != "succeeded":
         raise TaskFailed(f"run {run.id} {run.state}: {run.reason}")
-    say(f"{run.model}:{run.version} came of it, {pairs(run.metrics)}")
+    say(", ".join(filter(None, (f"{run.model}:{run.version} came of it", pairs(run.metrics)))))
