@@ -143,7 +143,7 @@ def test_what_only_the_controller_knows_has_its_line(empty_site: Site) -> None:
     (empty_site.home / "succeed.py").touch()
     done = empty_site.apply(f"kind: Model\nname: a\n---\n{job('succeed').replace('press-1', 'press-9')}")
     assert done.returncode == 2
-    assert "fleet.yaml:7: succeed: there is no edge 'press-9'" in done.stderr
+    assert "fleet.yaml:7: edge of succeed: there is no edge 'press-9'" in done.stderr
 
 
 def test_following_a_run_prints_its_log(site: Site) -> None:
