@@ -8,8 +8,8 @@ from sqlmodel import Session
 from controller.runs.steps import Run
 from controller.stores.jobs import get_job
 from controller.stores.runs import get_row, load_run, queue_run
-from controller.stores.tables import RunRow
-from schemas.errors import Conflict
+from controller.stores.tables import JobRow, RunRow
+from schemas.errors import Conflict, NotFound
 from schemas.jobs import JobSpec
 from schemas.runs import LIVE, RunTrigger
 
@@ -52,7 +52,8 @@ def reproduce(session: Session, *, run_id: UUID, now: datetime) -> RunRow:
 
 def _ended(session: Session, run_id: UUID, what: str) -> Run:
     run = load_run(session, run_id=run_id)
-    get_job(session, name=get_row(session, run_id=run_id).job)  # not another job that has its name by now
+    if session.get(JobRow, get_row(session, run_id=run_id).job) is None:  # another job may have its name by now
+        raise NotFound(f"the job {run.job.name} of run {run_id} was deleted")
     if run.state in LIVE:
         raise Conflict(f"run {run_id} is {run.state}, and can be {what} when it has ended")
     return run

@@ -124,6 +124,10 @@ def test_a_job_is_edited_in_an_editor(site: Site) -> None:
     (site.home / "editor.sh").write_text("sed -i 's/^priority:.*//' $1; echo 'priority: 7' >> $1\n")
     done = site.run("job", "edit", "by-hand", "--json", EDITOR=f"sh {site.home / 'editor.sh'}")
     assert json.loads(done.stdout)["spec"]["priority"] == 7, done.stderr
+    (site.home / "spoil.sh").write_text("echo 'min_rows: none' >> $1\n")
+    spoilt = site.run("job", "edit", "by-hand", EDITOR=f"sh {site.home / 'spoil.sh'}")
+    assert (spoilt.returncode, "min_rows" in spoilt.stderr) == (2, True)
+    assert "min_rows: none" in (site.home / "by-hand.edited.yaml").read_text()
     failed = site.run("job", "edit", "by-hand", EDITOR="false")
     assert (failed.returncode, "nothing was changed" in failed.stderr) == (2, True)
 
@@ -158,6 +162,8 @@ def test_a_deleted_job_leaves_its_models(site: Site) -> None:
     run = trained(site, "passing")
     assert site.run("job", "delete", "passing").returncode == 0
     assert site.run("job", "show", "passing").returncode == 3
+    gone = site.run("run", "reproduce", run["id"])
+    assert (gone.returncode, "the job passing of run" in gone.stderr) == (3, True)
     pulled = site.ask("model", "pull", f"passing:{run['version']}", "--output", "kept")
     assert (site.home / "kept/model.onnx").stat().st_size == pulled["version"]["files"]["model.onnx"]["size_bytes"]
 

@@ -2,14 +2,17 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schemas.errors import BadInput, NotFound
+from schemas.errors import BadInput, NotFound, TidemillError
 from tidemill.cli.job_form import checked, checked_mapping, set_keys, without_nothing
 from tidemill.cli.job_view import FIELDS
 from tidemill.cli.options import Json, Name, pairs_of
@@ -18,6 +21,7 @@ from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
     from schemas.jobs import JobSpec
+    from schemas.views import JobView
     from tidemill.client import Client
 
 app = typer.Typer()
@@ -89,15 +93,22 @@ def edit_job(
     with connect(context) as client:
         view, tag = client.tagged_job(name)
         before = view.spec.model_dump(mode="json", exclude_defaults=True)
-        document = set_keys(before, change) if change else _in_editor(before)
-        if document == before:
-            say("nothing was changed")
+        if change:
+            view = _put(client, name, set_keys(before, change), tag)
         else:
-            spec = checked(document)
-            if spec.name != name:
-                raise BadInput(f"`tidemill job rename {name} {spec.name}` gives it another name")
-            view = client.put_job(_uploaded(client, spec, Path()), tag=tag)
+            with _in_editor(name, before) as document:
+                if document == before:
+                    say("nothing was changed")
+                else:
+                    view = _put(client, name, document, tag)
     print_one(view, FIELDS, as_json=as_json)
+
+
+def _put(client: "Client", name: str, document: dict[str, Any], tag: str) -> "JobView":
+    spec = checked(document)
+    if spec.name != name:
+        raise BadInput(f"`tidemill job rename {name} {spec.name}` gives it another name")
+    return client.put_job(_uploaded(client, spec, Path()), tag=tag)
 
 
 @app.command("rename")
@@ -161,16 +172,27 @@ def _uploaded(client: "Client", spec: "JobSpec", folder: Path) -> "JobSpec":
         raise NotFound(f"there is no file {error.filename}") from error
 
 
-def _in_editor(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as the person's editor left it. Raises BadInput when that is no YAML, or the editor failed."""
+@contextmanager
+def _in_editor(name: str, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The document as the person's editor left it; what goes wrong with it leaves it in a file.
+
+    Raises:
+        BadInput: it is no YAML, or the editor failed.
+    """
     from tidemill.yaml_places import written  # noqa: PLC0415 - see the package's first line
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
-        file = Path(folder, "job.yaml")
+        file = Path(folder, f"{name}.yaml")
         file.write_text(written(document), encoding="utf-8")
         try:
             subprocess.run([*shlex.split(editor), str(file)], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise BadInput(f"the editor failed, and nothing was changed: {error}; set EDITOR, or use --set") from error
-        return _one_document(file)
+        try:
+            yield _one_document(file)
+        except TidemillError:
+            kept = Path(f"{name}.edited.yaml")
+            shutil.copyfile(file, kept)
+            say(f"what you wrote is in {kept}")
+            raise
