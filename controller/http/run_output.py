@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -87,7 +87,12 @@ async def files(run_id: UUID, parts: Parts) -> FileTree:
     return files_of(run, task)
 
 
-@router.get("/runs/{run_id}/events", response_class=EventSourceResponse)
+async def _known(run_id: UUID, parts: Parts) -> None:
+    """Answer 404 before a stream begins, which could only break off."""
+    await _row(run_id, parts)
+
+
+@router.get("/runs/{run_id}/events", response_class=EventSourceResponse, dependencies=[Depends(_known)])
 async def events(
     run_id: UUID, parts: Parts, last_event_id: Annotated[str | None, Header()] = None
 ) -> AsyncIterator[ServerSentEvent]:
