@@ -36,7 +36,6 @@ class Gatherer:
             generation=self._intake.generation,
             agent_version=self._version,
             started_at=self._started_at,
-            labels=self._settings.labels,
             capabilities=self._capabilities,
             models=self._deployments.model_statuses(),
             pipelines=self._deployments.pipeline_statuses(),

@@ -46,7 +46,6 @@ class AgentSettings(FileSettings):
     max_tasks: PositiveInt = 1  # more wait until one has ended
     folders: tuple[Path, ...] = ()  # what jobs may read here (edge_folder): these, and what is below
     sealing_key: SecretStr | None = None  # X25519, as enrolment wrote it; opens the secrets of jobs
-    labels: dict[str, str] = {}
     report_every_s: Duration = 10.0
     install: Install = Install()
     environments_mb: PositiveInt = 20_480  # unneeded environments go, oldest first, when all of them take more

@@ -91,7 +91,6 @@ class Report(Wire):
     generation: NonNegativeInt  # of the manifest applied last
     agent_version: str
     started_at: AwareDatetime
-    labels: dict[str, str] = {}
     capabilities: Capabilities
     models: tuple[ModelStatus, ...] = ()
     pipelines: tuple[PipelineStatus, ...] = ()

@@ -86,7 +86,6 @@ class Started(_Event):
     environment: str = ""  # key of the cached environment
     environment_cached: bool = False
     installer: str = ""  # uv or pip, when the environment was made for it
-    prepared_s: NonNegativeFloat = 0.0  # from accepting the task to here
 
 
 class Outputs(_Event):
