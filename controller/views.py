@@ -66,6 +66,7 @@ def run_view(session: Session, row: RunRow) -> RunView:
         executor=started.executor if started else "",
         environment=started.environment if started else "",
         environment_cached=started.environment_cached if started else None,
+        installer=started.installer if started else "",
         image=started.image if started else "",
         image_digest=started.image_digest if started else "",
         usage=exited.usage if exited else Usage(),

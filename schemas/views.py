@@ -147,6 +147,7 @@ class RunView(View):
     executor: str = ""
     environment: str = ""
     environment_cached: bool | None = None
+    installer: str = ""  # uv or pip, when the environment was made for this run
     image: str = ""
     image_digest: str = ""
     usage: Usage = Usage()

@@ -12,7 +12,9 @@ _LONGEST_REASON = 300
 
 
 def _cached(run: "RunView") -> str:
-    return "from the cache" if run.environment_cached else "made for it"
+    if run.environment_cached:
+        return "from the cache"
+    return f"made for it with {run.installer}" if run.installer else "made for it"
 
 
 def _usage(run: "RunView") -> str:
