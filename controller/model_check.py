@@ -20,7 +20,7 @@ from schemas.errors import TidemillError
 
 _MAX_BYTES = 2 * 1024**3  # protobuf's own limit
 _IDLE_S = 5.0  # then it ends: it holds as much memory as half a controller
-_SPENT_KB = 512 * 1024  # resident at its worst: what a large model leaves behind goes with the process
+_SPENT_BYTES = 512 * 1024**2  # what a large model leaves behind goes with the process
 
 
 def check(path: Path) -> dict[str, object]:
@@ -56,7 +56,9 @@ def _be_the_first_to_go() -> None:
 
 
 def _spent() -> bool:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _SPENT_KB
+    # Not ru_maxrss: a child takes that over from the process that forked it.
+    resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return resident_pages * resource.getpagesize() > _SPENT_BYTES
 
 
 def serve() -> None:
