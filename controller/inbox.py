@@ -25,6 +25,8 @@ from transport.mqtt import Link, Message
 
 log = logging.getLogger(__name__)
 
+AGAIN_AFTER_S = 1.0  # after the database did not answer
+
 BACKLOG = 100_000
 """Messages of one kind that may wait: thousands of edges may come at the same moment, and none says twice that it is
 there. Mosquitto does not keep to its window of unacknowledged messages while some are being acknowledged."""
@@ -66,14 +68,22 @@ class Inbox:
             if ids is None:
                 continue
             self._supervisor.heard(ids["edge"])
+            await self._see_to(handle, ids["edge"], message)
+
+    async def _see_to(self, handle: "Handler", edge: str, message: Message) -> None:
+        """Handle a message, tried again while the database is away: its edge may say it only once."""
+        while True:
             try:
-                await handle(ids["edge"], message)
+                await handle(edge, message)
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
                 facts = {"topic": message.topic, "reason": f"{first['loc']}: {first['msg']}"}
                 log.warning("message refused", extra=facts)
-            except Unreachable:  # it was not acknowledged: its edge sends it again
-                log.info("acknowledgement not delivered", extra={"topic": message.topic})
+            except Unreachable as error:
+                log.warning("message is handled later", extra={"topic": message.topic, "reason": str(error)})
+                await asyncio.sleep(AGAIN_AFTER_S)
+                continue
+            return
 
     async def _presence(self, edge: str, message: Message) -> None:
         presence = Presence.model_validate_json(message.payload)
@@ -115,7 +125,10 @@ class Inbox:
             log.warning("event of an unknown run", extra={"edge": edge, "run": str(said.run_id)})
         if upto > 0:
             ack = RunAck(run_id=said.run_id, attempt=said.attempt, sequence=upto)
-            await self._link.publish(RUN_ACKS.to(edge=edge, run=str(said.run_id)), ack.to_wire())
+            try:
+                await self._link.publish(RUN_ACKS.to(edge=edge, run=str(said.run_id)), ack.to_wire())
+            except Unreachable:  # its edge sends the event again
+                log.info("acknowledgement not delivered", extra={"topic": message.topic})
 
     async def _lines(self, kept: RunLogs, edge: str, message: Message) -> None:
         batch = LogBatch.model_validate_json(message.payload)

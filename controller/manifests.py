@@ -9,12 +9,14 @@ from controller.stores.database import Database
 from controller.stores.edges import get_edge, list_edges, report_of
 from controller.stores.tables import EdgeRow
 from controller.wanted import users_of, wanted_on
-from schemas.errors import NotFound, Unreachable
+from schemas.errors import NotFound, TooLarge, Unreachable
 from schemas.topics import MANIFEST
 from transport.mqtt import Link
 from transport.signing import SigningKey
 
 log = logging.getLogger(__name__)
+
+AGAIN_AFTER_S = 1.0  # after the broker or the database did not answer
 
 
 class Manifests:
@@ -52,9 +54,12 @@ class Manifests:
                 again = waiting.pop(edge)
                 try:
                     await self._publish(edge, again=again)
-                except Unreachable as error:
-                    log.warning("manifest not published", extra={"edge": edge, "reason": str(error)})
-                    # Every reconnection marks all edges again, so nothing is lost by leaving it here.
+                except Unreachable as error:  # what changed may not even be saved: nobody would mark the edge again
+                    log.warning("manifest is published later", extra={"edge": edge, "reason": str(error)})
+                    self.mark(edge, again=True)
+                    await asyncio.sleep(AGAIN_AFTER_S)
+                except TooLarge as error:  # the other edges must not go without theirs
+                    log.error("manifest not published", extra={"edge": edge, "reason": str(error)})  # noqa: TRY400
 
     async def _publish(self, edge: str, *, again: bool) -> None:
         try:

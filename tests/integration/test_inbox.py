@@ -1,8 +1,13 @@
 """The controller takes everything that edges say, however many speak at once."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
+from sqlalchemy import event
 
 from controller.inbox import Inbox
 from controller.manifests import Manifests
@@ -11,7 +16,7 @@ from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database, open_database
 from controller.stores.edges import add_edge, list_edges
 from schemas.broker import BrokerAddress
-from schemas.topics import PRESENCE
+from schemas.topics import MANIFEST, PRESENCE
 from schemas.wire import Presence
 from tests.integration.agent_process import until
 from transport.mqtt import connect
@@ -37,6 +42,37 @@ async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(broker: 
         await asyncio.gather(*(edges.publish(PRESENCE.to(edge=name), text, retain=True) for name, text in told))
         await until(lambda: _all_online(database), timeout_s=100)
         serving.cancel()
+    database.close()
+
+
+async def test_a_presence_that_the_database_could_not_take_is_not_lost(
+    broker: BrokerAddress, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An edge that comes while nothing can be written is online, with its manifest published, when that is over."""
+    file = tmp_path / "control.db"
+    database = open_database(f"sqlite:///{file}")
+    event.listen(database._engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=0"))
+    database._engine.dispose()
+    with database.transaction() as session:
+        add_edge(session, name="edge-1", labels={}, sealing_key="", now=_now())
+    async with connect(broker, "controller") as link, connect(broker, "edge-1") as edge, asyncio.timeout(60):
+        manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key.pem"), link)
+        supervisor = Supervisor(database, manifests, clock=_now)
+        inbox = Inbox(link, database, supervisor, manifests, RunRecords(tmp_path), clock=_now)
+        told = await edge.subscribe(MANIFEST.to(edge="edge-1"))
+        async with asyncio.TaskGroup() as tasks:
+            with closing(sqlite3.connect(file, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                manifests.mark("edge-1")
+                serving = [tasks.create_task(each.serve()) for each in (inbox, manifests)]
+                here = Presence(edge="edge-1", online=True, session_id="1").to_wire()
+                await edge.publish(PRESENCE.to(edge="edge-1"), here, retain=True)
+                await until(lambda: {"message is handled later", "manifest is published later"} <= set(caplog.messages))
+                other.execute("ROLLBACK")
+            await until(lambda: _all_online(database))
+            await anext(aiter(told))
+            for each in serving:
+                each.cancel()
     database.close()
 
 
