@@ -9,7 +9,7 @@ class LogReader:
 
     def __init__(self, path: Path, next_line: int = 0) -> None:
         self._path, self.next_line = path, next_line
-        self._inode, self._offset = 0, 0
+        self._inode, self.offset = 0, 0  # the offset is behind the last whole line that was looked at
 
     def read(self, limit: int) -> list[tuple[int, str]]:
         """Up to ``limit`` whole lines with their numbers, from ``next_line`` on. Blocks on the disk."""
@@ -17,9 +17,9 @@ class LogReader:
         try:
             with self._path.open("rb") as file:
                 self._go_on(file.fileno())
-                file.seek(self._offset)
+                file.seek(self.offset)
                 while len(found) < limit and (entry := file.readline()).endswith(b"\n"):
-                    self._offset += len(entry)
+                    self.offset += len(entry)
                     number, _, line = entry.decode(errors="replace").removesuffix("\n").partition("\t")
                     if int(number) >= self.next_line:
                         found.append((int(number), line))
@@ -31,4 +31,4 @@ class LogReader:
     def _go_on(self, descriptor: int) -> None:
         inode = os.fstat(descriptor).st_ino
         if inode != self._inode:  # the edge's own log took the place of what came live
-            self._inode, self._offset = inode, 0
+            self._inode, self.offset = inode, 0

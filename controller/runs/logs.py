@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from controller.runs.steps import Run
 
 _FILE_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d+)\.(?:log|part)")
 _MAX_BYTES = 64 * 1024 * 1024  # more than an edge's cap, so that only a broken edge reaches it
+_READ_AT_ONCE = 1000  # lines in memory
 
 Attempt = tuple[UUID, int]
 """A run, and the number of its attempt."""
@@ -73,7 +75,12 @@ class RunLogs:
     def _next_line(self, run_id: UUID, attempt: int) -> int:
         key = run_id, attempt
         if key not in self._next:
-            _, self._next[key] = self.read(run_id, attempt, from_line=0, limit=2**63)
+            reader = self.reader(run_id, attempt)
+            with suppress(FileNotFoundError), self._path(run_id, attempt).open("r+b") as file:
+                while reader.read(_READ_AT_ONCE):
+                    pass
+                file.truncate(reader.offset)  # a line that a crash cut off would run into the next one
+            self._next[key] = reader.next_line
         return self._next[key]
 
     def _path(self, run_id: UUID, attempt: int) -> Path:

@@ -20,8 +20,10 @@ from schemas.runs import LIVE, RunState
 MOST_AT_ONCE = 200
 """How many rows of a kind one transaction deletes, so that no other writer waits long."""
 
-_COUNTED = [state for state in RunState if state not in LIVE and state is not RunState.SKIPPED]
-"""The runs that ``keep.runs`` counts; of the skipped ones, ``queue_run`` itself keeps the newest."""
+_ENDED = [state for state in RunState if state not in LIVE]
+
+_COUNTED = [state for state in _ENDED if state is not RunState.SKIPPED]
+"""The runs that ``keep.runs`` counts; of the skipped ones, ``save_step`` itself keeps the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,17 @@ def forget(session: Session, *, job: str) -> Forgotten:
     if row is None:
         return Forgotten()
     keep = JobSpec.model_validate_json(row.spec).keep
-    return Forgotten(_forget_runs(session, RunRow.job == job, keep.runs), _forget_versions(session, job, keep.versions))
+    runs = _forget_runs(session, RunRow.job == job, keep.runs, _COUNTED)
+    return Forgotten(runs, _forget_versions(session, job, keep.versions))
 
 
 def forget_deleted(session: Session) -> Forgotten:
-    """Delete some of the runs whose jobs are deleted, beyond those that one job keeps by default. Caller commits."""
+    """Delete some of the runs whose jobs are deleted, beyond those that one job keeps by default. Caller commits.
+
+    Skipped ones count too: of a deleted job none is added any more, so nothing else would ever forget them.
+    """
     orphaned = col(RunRow.job).not_in(select(JobRow.name))
-    return Forgotten(_forget_runs(session, orphaned, Keep().runs))
+    return Forgotten(_forget_runs(session, orphaned, Keep().runs, _ENDED))
 
 
 def _keeps(session: Session, jobs: Collection[str] | None) -> dict[str, Keep]:
@@ -69,11 +75,13 @@ def _keeps(session: Session, jobs: Collection[str] | None) -> dict[str, Keep]:
     return {name: Keep.model_validate(json.loads(spec).get("keep", {})) for name, spec in session.exec(wanted)}
 
 
-def _forget_runs(session: Session, which: ColumnElement[bool] | bool, keep: int) -> tuple[tuple[UUID, int], ...]:
+def _forget_runs(
+    session: Session, which: ColumnElement[bool] | bool, keep: int, states: Collection[RunState]
+) -> tuple[tuple[UUID, int], ...]:
     """The oldest go. A run that is reproduced at the moment stays: its data is needed."""
     replayed = select(RunRow.replays).where(col(RunRow.state).in_(LIVE), col(RunRow.replays).is_not(None))
     ended = select(RunRow.id, RunRow.attempt).where(
-        which, col(RunRow.state).in_(_COUNTED), col(RunRow.id).not_in(replayed)
+        which, col(RunRow.state).in_(states), col(RunRow.id).not_in(replayed)
     )
     newest_first = ended.order_by(col(RunRow.created_at).desc(), col(RunRow.id).desc())
     old = tuple(session.exec(newest_first.offset(keep).limit(MOST_AT_ONCE)))

@@ -15,6 +15,7 @@ from sqlmodel import select
 
 from controller.blob_sweep import referred
 from controller.retention import Retention
+from controller.runs.logs import RunLogs
 from controller.runs.steps import Run
 from controller.stores.blob_references import blob_references
 from controller.stores.edges import add_edge
@@ -27,7 +28,7 @@ from controller.stores.usage import usage_of, usage_of_all
 from schemas.broker import BrokerAddress
 from schemas.errors import NotFound
 from schemas.fleet import DeploymentSpec, LibrarySpec
-from schemas.jobs import JobSpec
+from schemas.jobs import JobSpec, Keep
 from schemas.manifest import Manifest, WantedModel
 from schemas.models import MODEL_FILE
 from schemas.names import BlobRef
@@ -156,6 +157,30 @@ async def test_many_old_runs_go_a_few_at_a_time(bench: Bench) -> None:
         delete_job(session, name=job.name, cancel=False, now=bench.clock())
     await bench.retention.forget_all()
     assert len(run_ids(bench)) == 1  # history, until a thousand newer ones of deleted jobs came
+
+
+async def test_skipped_runs_of_deleted_jobs_are_forgotten_too(bench: Bench) -> None:
+    """However many jobs come and go, what was skipped of them does not pile up for ever."""
+    with bench.database.transaction() as session:
+        for number in range(Keep().runs + 2):
+            at = bench.clock()
+            fields: dict[str, Any] = {"job": f"job {number} (deleted)", "spec": "{}", "trigger": "schedule", "edge": ""}
+            row = RunRow(id=UUID(int=number), **fields, scheduled_at=at, created_at=at, ended_at=at, state="skipped")
+            session.add(row)
+    await bench.retention.forget_all()
+    assert run_ids(bench) == {UUID(int=number) for number in range(2, Keep().runs + 2)}
+
+
+async def test_a_log_goes_on_behind_a_line_that_a_crash_cut_off(tmp_path: Path) -> None:
+    """What is half there is dropped and taken again; it does not run into the next line, nor swallow it."""
+    run_id = UUID(int=1)
+    RunLogs(tmp_path).append(run_id, 1, first_line=0, lines=["zero", "one"])
+    with (tmp_path / f"{run_id}-1.log").open("a", encoding="utf-8") as file:
+        file.write("2")
+    logs = RunLogs(tmp_path)
+    logs.append(run_id, 1, first_line=1, lines=["one", "two"])
+    logs.append(run_id, 1, first_line=3, lines=["three"])
+    assert logs.read(run_id, 1, from_line=0, limit=9) == (["zero", "one", "two", "three"], 4)
 
 
 async def test_a_sweep_takes_what_nothing_refers_to(bench: Bench) -> None:
