@@ -200,6 +200,15 @@ class JobSpec(Written):
         return self
 
     @model_validator(mode="after")
+    def _catches_up_in_a_queue(self) -> "JobSpec":
+        if self.misfire.policy == "catch_up" and self.overlap.policy != "queue":
+            raise ValueError(
+                "misfire.policy catch_up makes several runs at once, and all but one would be refused or cancelled by "
+                f"overlap: {self.overlap.policy}; write overlap: queue"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _leaves_room_for_numbers(self) -> "JobSpec":
         if not self.update_existing and len(self.model) > LONGEST_OWN_MODEL:
             raise ValueError(f"model has over {LONGEST_OWN_MODEL} letters; names such as {self.model}-1 would not fit")

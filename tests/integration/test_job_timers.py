@@ -146,7 +146,7 @@ def test_one_run_for_all_says_for_how_many_it_stands(session: Session) -> None:
 
 def test_catching_up_queues_a_run_for_each(session: Session) -> None:
     """Each of the newest ticks has its own run, oldest first; the others are told of in one."""
-    save_job(session, spec=job(misfire={"policy": "catch_up", "most": 3}), now=NOW)
+    save_job(session, spec=job(misfire={"policy": "catch_up", "most": 3}, overlap="queue"), now=NOW)
     (fired,) = fire_due(session, now=NOW + 5.5 * HOUR)
     assert [run.scheduled_at for run in fired.runs] == [NOW + hours * HOUR for hours in (3, 4, 5)]
     assert [run.scheduled_at for run in runs(session, "skipped")] == [NOW + 2 * HOUR]

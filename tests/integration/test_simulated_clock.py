@@ -66,6 +66,7 @@ def declare(database: Database, crons: dict[str, str], now: datetime) -> None:
                     "scripts": ["train.py"],
                     "schedule": {"cron": cron, "timezone": "Europe/Berlin"},
                     "misfire": misfire,
+                    "overlap": "queue",
                 }
                 save_job(session, spec=JobSpec.model_validate(written), now=now)
 

@@ -39,6 +39,7 @@ def test_every_document_has_a_schema(name: str) -> None:
         ({"queries": [{"query": "SELECT 1", "new_data_only": True}]}, "needs `collection`"),
         ({"metrics": ["accuracy", "accuracy"]}, "two metrics are called accuracy"),
         ({"gate": {"metric": "f1"}}, "none of the job's metrics"),
+        ({"misfire": "catch_up"}, "write overlap: queue"),
     ],
 )
 def test_a_jobs_mistake_is_named(change: dict[str, Any], place: str) -> None:
