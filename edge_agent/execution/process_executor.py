@@ -59,6 +59,7 @@ class ProcessExecutor:
                 await asyncio.to_thread(_launch, request, environment)
             started = self._started(request.key)
         if started is None:
+            await self._kill(request.key)  # of scripts that deleted the claim at once
             raise TaskFailed(f"the scripts cannot be started: no runner came up in {request.folder}")
         return started
 

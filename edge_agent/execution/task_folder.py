@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 from edge_agent.execution import job_contract, runner
 from edge_agent.execution.executor import TaskKey, TaskRequest
@@ -83,15 +84,37 @@ def create(root: Path, key: TaskKey, spec: TaskSpec, blobs: BlobDirectory, *, re
 
 
 def wipe(folder: Path) -> None:
-    """Remove a folder and all in it, whatever permissions were left there; that there is none is no error."""
+    """Remove a folder and all in it, whatever permissions were left there; that there is none is no error.
+
+    A script may nest folders deeper than a path can be long or a call can go: what lies deeper is moved up first.
+    """
     if not folder.exists():
         return
     folder.chmod(0o700)
-    for parent, _, _ in os.walk(folder):  # top down: a folder is opened up before it is read
-        for child in Path(parent).iterdir():
-            if child.is_dir() and not child.is_symlink():
-                child.chmod(0o700)
-    shutil.rmtree(folder)
+    while below := list(folder.iterdir()):
+        for path in below:
+            for child in _opened(path):
+                if _opened(child):
+                    child.rename(folder / uuid4().hex)
+                else:
+                    _remove(child)
+            _remove(path)
+    folder.rmdir()
+
+
+def _opened(path: Path) -> list[Path]:
+    """What is in a folder, which may be changed from now on; nothing if it is none."""
+    if path.is_symlink() or not path.is_dir():
+        return []
+    path.chmod(0o700)
+    return list(path.iterdir())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink()
 
 
 def _copy(source: Path, target: Path) -> None:

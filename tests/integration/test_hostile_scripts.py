@@ -94,6 +94,27 @@ async def test_a_file_with_a_hole_counts_as_large_as_it_looks(bench: Workbench) 
     assert (outcome, "limits.output_mb = 2" in reason) == (Outcome.SCRIPT_FAILED, True)
 
 
+BURROW = """
+import os
+for _ in range(3000):
+    os.mkdir("d")
+    os.chdir("d")
+os.chmod("..", 0)
+"""
+
+
+async def test_folders_in_folders_without_end_are_refused_and_removed(bench: Workbench) -> None:
+    """A script that nests folders deeper than a path can be long has failed, and what it left can be removed."""
+    outcome, reason = await ended(bench, BURROW)
+    assert (outcome, reason.partition(" because ")[2]) == (
+        Outcome.SCRIPT_FAILED,
+        "its working folder held more than limits.scratch_mb = 8192",
+    )
+    for key in task_folder.keys(bench.data / "tasks"):
+        task_folder.wipe(task_folder.folder_of(bench.data / "tasks", key))
+    assert task_folder.keys(bench.data / "tasks") == []
+
+
 @pytest.mark.parametrize(
     "call", ["os.truncate('x', 1 << 40)", "os.posix_fallocate(os.open('x', os.O_RDWR), 0, 1 << 40)"]
 )
@@ -219,6 +240,8 @@ async def test_a_process_cannot_hide(bench: Workbench) -> None:
 
 WRECK = """
 import os, shutil, sys, time
+while not os.path.exists("go"):
+    time.sleep(0.01)
 control = os.path.dirname(os.environ["model_file_path"]) + "/../control"
 for name in os.listdir(control):
     os.remove(f"{control}/{name}")
@@ -234,6 +257,7 @@ async def test_a_task_without_its_control_files_can_be_ended(bench: Workbench) -
     spec = bench.spec({"wreck.py": WRECK})
     request = bench.request(spec)
     handle, _ = await bench.start(request)
+    (request.folder / "work/go").touch()
     async with asyncio.timeout(60):
         while not (request.folder / "control/result.json").is_symlink():  # noqa: ASYNC110 - a script tells nobody
             await asyncio.sleep(0.05)

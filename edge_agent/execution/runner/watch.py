@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from pathlib import Path
@@ -66,15 +67,23 @@ class Watch:
 
 
 def disk_use(folder: Path, limit_bytes: int) -> int:
-    """Bytes of disk below a folder, with holes in files counted as if they were filled; stops beyond the limit."""
-    used = 0
-    for parent, folders, files in os.walk(folder):
-        for name in files + folders:
-            with contextlib.suppress(OSError):
-                status = os.lstat(os.path.join(parent, name))  # noqa: PTH118 - for many thousand files
-                used += max(4096, status.st_size, status.st_blocks * 512)  # an empty file takes an inode
-        if used > limit_bytes:
-            break
+    """Bytes of disk below a folder, with holes in files counted as if they were filled; stops beyond the limit.
+
+    Folders that are nested deeper than a path can be long are beyond any limit: nobody could look into them.
+    """
+    used, folders = 0, [str(folder)]
+    while folders and used <= limit_bytes:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        used += max(4096, status.st_size, status.st_blocks * 512)  # an empty file takes an inode
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+        except OSError as error:  # it has gone, or was shut
+            if error.errno == errno.ENAMETOOLONG:
+                return limit_bytes + 1
     return used
 
 
