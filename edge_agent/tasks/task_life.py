@@ -27,7 +27,7 @@ from edge_agent.tasks.task_machine import (
     pending,
 )
 from edge_agent.tasks.workshop import Workshop
-from schemas.errors import OutOfDisk, TidemillError
+from schemas.errors import OutOfDisk, TidemillError, Unreachable
 from schemas.report import TaskState, TaskStatus
 from schemas.runs import Exited, Outcome
 
@@ -107,7 +107,7 @@ class TaskLife:
             handle = await until_reachable(
                 lambda: to_its_end(executor.start(ready.request, ready.environment)), self.wait_for
             )
-        except TidemillError as error:
+        except (TidemillError, OSError) as error:
             self._fail(error)
             return
         self._shop.energy.begin(self.task.key)
@@ -138,19 +138,25 @@ class TaskLife:
         """End a task for a reason that is ours: before its scripts ran it has failed, after that it is lost."""
         reason = f"the agent failed at it, see the agent's log: {type(error).__name__}: {error}"
         outcome = Outcome.PREPARE_FAILED if step is Step.PREPARE else Outcome.LOST
-        self._save(Ended(Exited(outcome=outcome, reason=reason)))
+        self._save(Ended(Exited(outcome=outcome, reason=reason[:REASON_LENGTH])))
 
     async def _remove(self) -> None:
         """Leave nothing of it but what the journal and the blobs hold."""
         self._shop.energy.end(self.task.key)  # of one that was cancelled nobody wants to know
-        executor = self._shop.executor
-        handle = await until_reachable(lambda: executor.find(self.task.key), self.wait_for)
-        if handle is not None:
-            await until_reachable(lambda: executor.stop(handle, grace_s=STOP_GRACE_S), self.wait_for)
-            await until_reachable(lambda: executor.remove(handle), self.wait_for)
+        await until_reachable(self._try_to_remove, self.wait_for)
         self.wait_for("")
-        await self._shop.secrets.remove(self.task.key, self.task.secrets)
-        await to_its_end(asyncio.to_thread(task_folder.wipe, task_folder.folder_of(self._shop.folders, self.task.key)))
+
+    async def _try_to_remove(self) -> None:
+        """Raises Unreachable when something is in the way: that must not end the agent and its pipelines."""
+        key, executor = self.task.key, self._shop.executor
+        try:
+            if (handle := await executor.find(key)) is not None:
+                await executor.stop(handle, grace_s=STOP_GRACE_S)
+                await executor.remove(handle)
+            await self._shop.secrets.remove(key, self.task.secrets)
+            await to_its_end(asyncio.to_thread(task_folder.wipe, task_folder.folder_of(self._shop.folders, key)))
+        except (TidemillError, OSError) as error:
+            raise Unreachable(f"what the task left cannot be removed: {error}") from error
 
     def _note(self, note: str) -> None:
         """Tell how far the preparation is; what comes faster than that shows in the report alone."""

@@ -9,6 +9,8 @@ import pytest
 
 from edge_agent.contact import Contact
 from edge_agent.energy.measuring import EnergyMeasuring
+from edge_agent.execution import task_folder
+from edge_agent.execution.executor import Executor, TaskHandle
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.process_executor import ProcessExecutor
 from edge_agent.execution.secret_folder import SecretFolders
@@ -20,6 +22,7 @@ from edge_agent.tasks.inputs import Inputs
 from edge_agent.tasks.task_machine import Task
 from edge_agent.tasks.workshop import Workshop
 from schemas.broker import BrokerAddress
+from schemas.errors import TaskFailed
 from schemas.manifest import Manifest, WantedRun
 from schemas.report import TaskState
 from schemas.runs import Accepted, EdgeEvent, Exited, Outcome, Preparing, RunEvent, Started
@@ -53,11 +56,25 @@ class MortalJournal(Journal):
         return saved
 
 
+class StubbornExecutor(ProcessExecutor):
+    """Cannot remove a task at first, as when Docker finds its files busy."""
+
+    refusals = 0
+
+    async def remove(self, handle: TaskHandle) -> None:
+        """As ever, from the second time on."""
+        if not self.refusals:
+            self.refusals += 1
+            raise TaskFailed("Docker: device or resource busy")
+        await super().remove(handle)
+
+
 class Bench:
     """Everything an agent works on tasks with, on the real disk; each ``live`` is one life of the agent."""
 
     def __init__(self, link: Link, folder: Path) -> None:
         self._link, self._folder = link, folder
+        self.executor: Executor = ProcessExecutor(folder / "tasks", folder / "environments", InstallSettings())
         self.blobs = BlobDirectory(folder / "blobs")
 
     def wanted(self, script: str) -> WantedRun:
@@ -88,11 +105,11 @@ class Bench:
             return journal.unacknowledged()
 
     def _shop(self, journal: Journal, on_change: Callable[[], None]) -> Workshop:
-        tasks, environments = self._folder / "tasks", self._folder / "environments"
+        tasks = self._folder / "tasks"
         fetcher = Fetcher("press-1", self.blobs, BlobReceiver(self._link, self.blobs, me="edge"))
         return Workshop(
             edge="press-1",
-            executor=ProcessExecutor(tasks, environments, InstallSettings()),
+            executor=self.executor,
             inputs=Inputs(fetcher, reserve_bytes=0),
             blobs=self.blobs,
             journal=journal,
@@ -139,3 +156,13 @@ async def test_a_crash_at_any_save_runs_nothing_twice_and_loses_no_end(
     else:
         assert (last.outcome, kinds) == (Outcome.OK, [Accepted, Started, Exited])
         assert (tmp_path / "runs").read_text() == "ran\n"
+
+
+async def test_what_cannot_be_removed_at_once_does_not_end_the_agent(bench: Bench, tmp_path: Path) -> None:
+    """An ended task whose container or folder cannot be removed yet is tried again; everything else goes on."""
+    bench.executor = StubbornExecutor(tmp_path / "tasks", tmp_path / "environments", InstallSettings())
+    told = await bench.live(bench.wanted(MODEL))
+    assert isinstance(told[-1].event, Exited)
+    assert told[-1].event.outcome is Outcome.OK
+    assert bench.executor.refusals == 1
+    assert task_folder.keys(tmp_path / "tasks") == []
