@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from contextlib import suppress
 
 from pydantic import ValidationError
 
 from edge_agent.tasks.inputs import SPEC_LIMIT_BYTES
 from edge_agent.tasks.task_machine import Task
-from schemas.errors import TidemillError
+from schemas.errors import NotFound, TidemillError
 from schemas.manifest import WantedModel, WantedPipeline
 from schemas.models import ModelVersion
 from schemas.names import BlobDigest, BlobRef
@@ -49,16 +49,22 @@ class BlobCache:
 
     def sweep(self, in_use: set[BlobDigest]) -> int:
         """Delete what may go, if that is needed; blocks. Returns how many bytes that freed."""
-        found = [(*_age_and_size(self._blobs.path(digest)), digest) for digest in self._blobs.digests()]
+        found, now = list(self._found()), time.time()
         excess = sum(size_bytes for _, size_bytes, _ in found) - self._cap_bytes
         freed_bytes = 0
-        for age_s, size_bytes, digest in sorted(found, reverse=True):
+        for age_s, _, digest in sorted(found, reverse=True):
             if freed_bytes >= excess or age_s < self._spared_s:
                 break
             if digest not in in_use:
-                self._blobs.delete(digest)
-                freed_bytes += size_bytes
+                freed_bytes += self._blobs.delete_unused(digest, before=now - self._spared_s) or 0
         return freed_bytes
+
+    def _found(self) -> Iterator[tuple[float, int, BlobDigest]]:
+        """Age in seconds, size in bytes and digest of each; one that goes meanwhile, as sealed secrets do, is none."""
+        for digest in self._blobs.digests():
+            with suppress(FileNotFoundError, NotFound):
+                status = self._blobs.path(digest).stat()
+                yield time.time() - status.st_mtime, status.st_size, digest
 
 
 def blobs_of_tasks(tasks: Iterable[Task], blobs: BlobDirectory) -> Iterator[BlobRef]:
@@ -106,8 +112,3 @@ def _held(ref: BlobRef, blobs: BlobDirectory) -> bytes | None:
         return blobs.read_bytes(ref.digest, SPEC_LIMIT_BYTES)
     except TidemillError:
         return None
-
-
-def _age_and_size(path: Path) -> tuple[float, int]:
-    status = path.stat()
-    return time.time() - status.st_mtime, status.st_size

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from edge_agent.patience import FIRST_PAUSE_S, until_reachable
@@ -56,6 +57,7 @@ class Fetcher:
         self._blobs.delete(ref.digest)
 
     async def _once(self, ref: BlobRef) -> Path:
-        if self.held(ref):
+        with suppress(NotFound):
+            self._blobs.keep_on(ref.digest)  # so that it is not swept before it is used
             return self._blobs.path(ref.digest)
         return await self._receiver.fetch(self._edge, ref)
