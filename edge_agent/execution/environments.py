@@ -14,6 +14,7 @@ from edge_agent.execution.environment_room import Room
 from edge_agent.execution.executor import Environment, TaskRequest
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.log_lines import follow
+from edge_agent.patience import to_its_end
 from edge_agent.polling import until
 from schemas.errors import OutOfDisk, TaskFailed
 
@@ -47,6 +48,8 @@ class EnvironmentCache:
     ) -> Environment:
         """Have the environment of this name, made by the first installer that can.
 
+        The place stays locked until whatever changes it has ended, also when that is cancelled.
+
         It is kept for as long as the request's folder is there.
 
         Raises:
@@ -68,9 +71,9 @@ class EnvironmentCache:
                 try:
                     made_by = await self._install(place, request, installers, lock, note)
                 except TaskFailed:
-                    await asyncio.to_thread(place.remove)
+                    await to_its_end(asyncio.to_thread(place.remove))
                     raise
-                await asyncio.to_thread(place.mark_complete)
+                await to_its_end(asyncio.to_thread(place.mark_complete))
                 place.give_to(request.key)
         except TimeoutError as error:
             raise TaskFailed(f"the requirements were not installed within {self._timeout_s:.0f} s") from error
@@ -88,7 +91,7 @@ class EnvironmentCache:
         """Try one installer after the other; the name of the one that could."""
         failures = []
         for number, installer in enumerate(installers, 1):
-            await asyncio.to_thread(place.clear, request.requirements)
+            await to_its_end(asyncio.to_thread(place.clear, request.requirements))
             code, last = await self._run(installer.run(place, lock), place, note)
             if code == 0:
                 return installer.name
