@@ -3,9 +3,7 @@
 Called by ``tasks/task_life.py``, in this order:
 
     prepare ─▶ start ─▶ wait ─▶ remove
-                 │        ▲
-                 │        └ recover, when the agent was restarted meanwhile
-                 └ find, when it was killed between start and noting the handle
+                 └ find, when the agent was killed between start and noting the handle
 
 Any call may raise ``Unreachable`` (Docker does not answer): back off and call again.
 """

@@ -59,7 +59,7 @@ async def _ship(shop: Workshop, handle: TaskHandle, topic: Topic, lines: AsyncIt
 
 
 async def _read(lines: AsyncIterator[str], queue: Lines) -> None:
-    with suppress(TidemillError):  # the executor went away; the end of the task will tell
+    with suppress(TidemillError, OSError):  # the executor or the disk went away; the end of the task will tell
         async for line in lines:
             await queue.put(line)
     await queue.put(None)
