@@ -63,8 +63,9 @@ def trained(site: Site, name: str, *more: str) -> dict[str, Any]:
 
 def test_a_job_is_made_from_options(site: Site) -> None:
     """What is given as options is the job; the next five times are told; a second one of the name is refused."""
-    told = make(site, "nightly", "--cron", "0 3 * * *", "--timezone", "Europe/Paris", "--param", "depth=3")
-    assert (told["spec"]["params"], told["spec"]["model"]) == ({"depth": "3"}, "nightly")
+    options = "--timezone Europe/Paris --param depth=3 --param loss=mae".split()
+    told = make(site, "nightly", "--cron", "0 3 * * *", *options)
+    assert (told["spec"]["params"], told["spec"]["model"]) == ({"depth": 3, "loss": "mae"}, "nightly")
     assert len(told["next_fires"]) == 5
     assert told["next_fires"][0] == told["next_fire_at"]
     again = site.run("job", "create", "nightly", "--edge", "press-1", "--script", "train.py")
@@ -283,7 +284,7 @@ def test_a_script_s_environment_is_told_before(site: Site) -> None:
     """`job env` names every variable that the script then finds."""
     make(site, "told", "--param", "depth=2")
     told = site.ask("job", "env", "told")
-    assert told["TIDEMILL_PARAMS"] == '{"depth": "2"}'
+    assert told["TIDEMILL_PARAMS"] == '{"depth": 2}'
     assert {"model_file_path", "collection_data_1_path", "rows_path", "additional_output_folder_path"} <= told.keys()
     assert told["additional_output_folder_path"].endswith("/")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from schemas.errors import BadInput, NotFound, TidemillError
-from tidemill.cli.job_form import checked, checked_mapping, set_keys, without_nothing
+from tidemill.cli.job_form import checked, checked_mapping, json_or_text, set_keys, without_nothing
 from tidemill.cli.job_view import FIELDS
 from tidemill.cli.options import Json, Name, pairs_of
 from tidemill.cli.output import print_one, say
@@ -46,7 +46,7 @@ def create_job(  # noqa: PLR0913, PLR0917 - a command's options
     query: Annotated[Texts, _many("--query", "SQL", "Rows for the scripts.")] = [],  # noqa: B006
     new_rows_of: Annotated[Texts, _many("--new-rows-of", "COLLECTION", "Its rows since the last training.")] = [],  # noqa: B006
     metric: Annotated[Texts, _many("--metric", "NAME[:lower]", "A number that the scripts write.")] = [],  # noqa: B006
-    param: Annotated[Texts, _many("--param", "KEY=VALUE", "For TIDEMILL_PARAMS.")] = [],  # noqa: B006
+    param: Annotated[Texts, _many("--param", "KEY=VALUE", "For TIDEMILL_PARAMS; values are JSON or text.")] = [],  # noqa: B006
     every: Annotated[str | None, typer.Option(metavar="DURATION", help="Its period, such as 10m.")] = None,
     cron: Annotated[str | None, typer.Option(help="Or five fields, such as '0 3 * * *'.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Of --cron, such as Europe/Paris.")] = None,
@@ -72,7 +72,7 @@ def create_job(  # noqa: PLR0913, PLR0917 - a command's options
                 "requirements": requirements,
                 "queries": queries,
                 "metrics": [_metric(text) for text in metric],
-                "params": pairs_of(param, "--param"),
+                "params": {key: json_or_text(text) for key, text in pairs_of(param, "--param").items()},
                 "schedule": without_nothing({"every": every, "cron": cron, "timezone": timezone}),
                 "image": image,
             }

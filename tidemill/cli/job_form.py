@@ -66,11 +66,12 @@ def set_keys(document: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]
             place = place[parent]
             if not isinstance(place, dict):
                 raise BadInput(f"{change!r}: {parent} holds no keys; set it whole, as JSON")
-        place[last] = _value(text)
+        place[last] = json_or_text(text)
     return changed
 
 
-def _value(text: str) -> object:
+def json_or_text(text: str) -> object:
+    """A value as people write it behind ``=``: JSON, or else the text as it stands."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
