@@ -63,7 +63,7 @@ def trained(site: Site, name: str, *more: str) -> dict[str, Any]:
 
 def test_a_job_is_made_from_options(site: Site) -> None:
     """What is given as options is the job; the next five times are told; a second one of the name is refused."""
-    options = "--timezone Europe/Paris --param depth=3 --param loss=mae".split()
+    options = ["--timezone", "Europe/Paris", "--param", "depth=3", "--param", "loss=mae"]
     told = make(site, "nightly", "--cron", "0 3 * * *", *options)
     assert (told["spec"]["params"], told["spec"]["model"]) == ({"depth": 3, "loss": "mae"}, "nightly")
     assert len(told["next_fires"]) == 5
