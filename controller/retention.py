@@ -14,6 +14,7 @@ from controller.runs.steps import Run
 from controller.stores.database import Database
 from controller.stores.retention import Forgotten, crowded, forget, forget_deleted
 from controller.stores.tables import RunRow
+from schemas.errors import Unreachable
 from transport.blob_store import BlobDirectory
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Retention:
                 await self.sweep()
             else:
                 await self.forget_of(jobs if len(jobs) <= MOST_JOBS else None)
-        except OSError as error:  # a file that cannot be removed is no reason to stop the controller
+        except (OSError, Unreachable) as error:  # such as a full disk: no reason to stop the controller
             log.warning("past not forgotten", extra={"reason": str(error)})
 
     async def forget_of(self, jobs: Collection[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from pathlib import Path
 from uuid import UUID
 
 from sqlmodel import Session
@@ -21,8 +22,8 @@ from controller.runs.steps import (
 )
 from controller.runs.supervisor import Supervisor
 from controller.runs.task_writing import TaskWriter
-from schemas.errors import NotFound
-from schemas.names import BlobRef
+from schemas.errors import NotFound, TooLarge, Unreachable, Untrusted
+from schemas.names import BlobRef, EdgeName
 from schemas.runs import Exited, Outcome
 from transport.transfer import BlobReceiver
 
@@ -67,23 +68,32 @@ class RunWork:
         """Pull the outputs, then what was told; outputs that are gone lose the attempt, a log that is gone is a pity.
 
         Raises:
-            Unreachable: the edge does not answer now.
+            Unreachable: the edge does not answer now, or the disk here is full.
+            Untrusted: an output is not what the edge said it was.
         """
         exited = run.exited or Exited(outcome=Outcome.LOST)
         for ref in wanted_files(exited):
             try:
-                await self._receiver.fetch(run.edge, ref)
+                await self._pull(run.edge, ref)
             except NotFound as error:
                 return Gone(run.attempt, f"{run.edge} no longer holds an output of attempt {run.attempt}: {error}")
         for told, kept in ((exited.log, self._records.logs), (exited.progress, self._records.progress)):
             if told is None:
                 continue
             try:
-                whole = await self._receiver.fetch(run.edge, told)
+                whole = await self._pull(run.edge, told)
                 await asyncio.to_thread(kept.replace, run.id, run.attempt, whole)
-            except NotFound:
-                log.warning("log or progress is gone from its edge", extra={"run": str(run.id), "edge": run.edge})
+            except (NotFound, Untrusted) as error:
+                facts = {"run": str(run.id), "edge": run.edge, "reason": str(error)}
+                log.warning("log or progress is lost", extra=facts)
         return Fetched(run.attempt)
+
+    async def _pull(self, edge: EdgeName, ref: BlobRef) -> Path:
+        """A blob's file. A disk that is full here now is no reason to lose what was trained: it is tried again."""
+        try:
+            return await self._receiver.fetch(edge, ref)
+        except TooLarge as error:
+            raise Unreachable(f"there is no room on the controller: {error}") from error
 
 
 def wanted_files(exited: Exited) -> list[BlobRef]:
