@@ -70,7 +70,8 @@ class RunLogs:
     def follow(self, run: Run) -> None:
         """The run moved: remember nothing of it once it has ended."""
         if run.ended_at is not None:
-            self._next.pop((run.id, run.attempt), None)
+            for attempt in range(1, run.attempt + 1):
+                self._next.pop((run.id, attempt), None)
 
     def _next_line(self, run_id: UUID, attempt: int) -> int:
         key = run_id, attempt
