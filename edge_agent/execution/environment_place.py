@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,9 +111,16 @@ class Place:
         return used
 
     def remove(self) -> None:
-        """Forget it, its lock too."""
+        """Forget it, its lock too; whoever calls holds that, and nobody fills the place before it is empty."""
         self._complete.unlink(missing_ok=True)  # first: half an environment must not look whole
-        wipe(self.folder)
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                wipe(path)
+            elif path != self.lock:
+                path.unlink()
+        self.lock.unlink()
+        with suppress(OSError):  # it is wanted again already
+            self.folder.rmdir()
 
 
 def key_of(request: TaskRequest, *runs_in: str) -> str:
@@ -127,8 +135,9 @@ def disk_use(folder: Path, *, single: bool = False) -> int:
     used = 0
     for parent, _, files in os.walk(folder):
         for name in files:
-            status = Path(parent, name).lstat()
-            if status.st_ino not in seen and not (single and status.st_nlink > 1):
-                used += status.st_blocks * 512
-                seen.add(status.st_ino)
+            with suppress(FileNotFoundError):  # an installation goes on below
+                status = Path(parent, name).lstat()
+                if status.st_ino not in seen and not (single and status.st_nlink > 1):
+                    used += status.st_blocks * 512
+                    seen.add(status.st_ino)
     return used

@@ -4,6 +4,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +77,12 @@ class Room:
         return (Place(path) for path in self._root.glob("*") if _KEY.fullmatch(path.name))
 
     def _kept(self) -> list[Kept]:
-        return [
-            Kept(place, size_bytes, place.used_at, place.is_used(self._tasks))
-            for place in self._places()
-            if (size_bytes := place.size_bytes) is not None
-        ]
+        kept = []
+        for place in self._places():
+            with suppress(FileNotFoundError):  # another task's room is made at the same time
+                if (size_bytes := place.size_bytes) is not None:
+                    kept.append(Kept(place, size_bytes, place.used_at, place.is_used(self._tasks)))
+        return kept
 
     def _drop(self, places: Iterable[Place]) -> None:
         for place in places:
