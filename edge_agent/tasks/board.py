@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from functools import partial
 
 from edge_agent.execution import task_folder
 from edge_agent.execution.executor import TaskKey
@@ -12,6 +11,7 @@ from edge_agent.tasks.slots import Slots
 from edge_agent.tasks.task_life import TaskLife
 from edge_agent.tasks.task_machine import Step, Task, pending
 from edge_agent.tasks.workshop import Workshop
+from schemas.errors import TidemillError, Unreachable
 from schemas.manifest import Manifest
 from schemas.report import TaskState, TaskStatus
 
@@ -98,17 +98,24 @@ class TaskBoard:
 
     async def _end_strangers(self) -> None:
         """End what runs here unknown to the journal, as after the data folder was lost, and wipe what it left."""
+        await until_reachable(self._try_to_end_strangers, _not_yet)
+
+    async def _try_to_end_strangers(self) -> None:
+        """Raises Unreachable when something is in the way: that must not end the agent and its pipelines."""
         executor = self._shop.executor
-        for handle in await until_reachable(executor.all, _away):
-            if handle.key not in self._lives:
-                log.warning("unknown task ended", extra={"task": str(handle.key)})
-                await until_reachable(partial(executor.stop, handle, grace_s=LAST_GRACE_S), _away)
-                await until_reachable(partial(executor.remove, handle), _away)
-        for key in task_folder.keys(self._shop.folders):
-            if key not in self._lives:
-                await asyncio.to_thread(task_folder.wipe, task_folder.folder_of(self._shop.folders, key))
-        await self._shop.secrets.remove_strangers(self._lives.keys())
+        try:
+            for handle in await executor.all():
+                if handle.key not in self._lives:
+                    log.warning("unknown task ended", extra={"task": str(handle.key)})
+                    await executor.stop(handle, grace_s=LAST_GRACE_S)
+                    await executor.remove(handle)
+            for key in task_folder.keys(self._shop.folders):
+                if key not in self._lives:
+                    await asyncio.to_thread(task_folder.wipe, task_folder.folder_of(self._shop.folders, key))
+            await self._shop.secrets.remove_strangers(self._lives.keys())
+        except (TidemillError, OSError) as error:
+            raise Unreachable(f"unknown tasks cannot be ended: {error}") from error
 
 
-def _away(reason: str) -> None:
-    log.warning("executor is away", extra={"reason": reason})
+def _not_yet(reason: str) -> None:
+    log.warning("unknown tasks are looked for again", extra={"reason": reason})
