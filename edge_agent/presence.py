@@ -44,7 +44,7 @@ class Announcer:
             except ValueError as error:
                 log.warning("controller's presence not understood", extra={"reason": str(error)})
                 continue
-            contact.heard(online=controller.online)
+            contact.heard(online=controller.online and link.connected)  # it may have waited here while that broke
             if controller.online and controller.session_id != self._controller_session:
                 self._controller_session = controller.session_id
                 await self._announce(link, tell_anew)
