@@ -12,7 +12,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
 
@@ -36,7 +36,7 @@ class Database:
 
     There is one writer at a time: what a transaction that may write has read stays so until it ends.
     Any may raise ``Unreachable`` (locked, disk full, server away): nothing was written then, unless the connection
-    broke in the very moment of the commit.
+    broke in the very moment of the commit. ``BadInput``: a value that the database cannot hold; nothing was written.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -177,6 +177,8 @@ def _said_plainly(engine: Engine, what: str) -> Iterator[None]:
         where = engine.url.render_as_string(hide_password=True)
         said = " ".join(str(error.orig).split())
         raise Unreachable(f"the control database {where} {what}: {said}") from error
+    except DataError as error:  # such as a text with a zero byte, which PostgreSQL does not take
+        raise BadInput(f"the control database cannot hold or look for that: {error.orig}") from error
 
 
 def _migrate(engine: Engine) -> None:

@@ -47,7 +47,7 @@ def said_plainly(what: str) -> Iterator[None]:
 
     Raises:
         Unreachable: the server is away, ends, is full, or another transaction was in the way: it may be tried again.
-        BadInput: the account may not do what is needed.
+        BadInput: the account may not do what is needed, or a value cannot be held there, such as a zero byte in a text.
     """
     try:
         yield
@@ -55,6 +55,8 @@ def said_plainly(what: str) -> Iterator[None]:
         cause = error.orig
         if isinstance(cause, psycopg.errors.InsufficientPrivilege | psycopg.errors.InvalidSchemaName):
             raise BadInput(f"{what}: the account may not do what it must: {words(cause)}") from error
+        if isinstance(cause, psycopg.DataError):
+            raise BadInput(f"{what} cannot hold or look for that: {words(cause)}") from error
         if isinstance(cause, psycopg.Error) and is_elsewhere(cause):
             raise Unreachable(f"{what} did not do it: {words(cause)}") from error
         raise

@@ -27,6 +27,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class Said(TypeDecorator[str]):
+    """What somebody said, such as an installer or an edge: any text. PostgreSQL itself takes no zero bytes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Put a replacement character where a zero byte is."""
+        return None if value is None else value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
 class EdgeRow(SQLModel, table=True):
     """An enrolled edge, what was published to it last, and what it said last."""
 
@@ -67,7 +78,7 @@ class TriggerRow(SQLModel, table=True):
     value: float | None = None  # what it saw last: the number of new rows, or what the query gave
     crossed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # threshold: due then, and still beyond it
     next_look_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)  # None while the job is paused
-    problem: str = Field(default="", sa_type=Text)  # why it could not look
+    problem: str = Field(default="", sa_type=Said)  # why it could not look
 
 
 class RunRow(SQLModel, table=True):
@@ -83,7 +94,7 @@ class RunRow(SQLModel, table=True):
     job: str
     spec: str = Field(sa_type=Text)  # the job as it was when the run was made
     trigger: str
-    cause: str = Field(default="", sa_type=Text)  # the line that says why it was queued
+    cause: str = Field(default="", sa_type=Said)  # the line that says why it was queued
     full: bool = False  # all rows, also for queries that ask for new ones only
     replays: UUID | None = None  # the run whose frozen data it trains on again
     priority: int = 0
@@ -93,7 +104,7 @@ class RunRow(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime, index=True)
     revision: int = 0
     state: str = Field(index=True)
-    reason: str = Field(default="", sa_type=Text)
+    reason: str = Field(default="", sa_type=Said)
     deadline: datetime | None = Field(default=None, sa_type=UtcDateTime)
     edge: str = Field(index=True)  # empty until one is chosen
     attempt: int = 0
@@ -160,7 +171,7 @@ class AliasRow(SQLModel, table=True):
     version: int
     previous: int | None = None  # what it stood for before: where one would roll back to
     moved_at: datetime = Field(sa_type=UtcDateTime)
-    reason: str = Field(default="", sa_type=Text)
+    reason: str = Field(default="", sa_type=Said)
 
 
 class PipelineRow(SQLModel, table=True):

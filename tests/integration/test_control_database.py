@@ -152,6 +152,24 @@ def test_two_steps_cannot_follow_the_same_one(database: Database) -> None:
             save_step(session, before=before, after=advance(before, CancelAsked("no"), NOW))
 
 
+def test_a_reason_may_hold_any_text(database: Database) -> None:
+    """What an edge says is kept whatever it holds: a zero byte, which PostgreSQL refuses, becomes a mark."""
+    with database.transaction() as session:
+        row = queue_run(session, job=job(), trigger="manual", scheduled_at=NOW, now=NOW, cause="a\x00cause")
+        assert row is not None
+        before = load_run(session, run_id=row.id)
+        save_step(session, before=before, after=advance(before, Waits("pip said \x00 and ended"), NOW))
+    with database.transaction() as session:
+        assert load_run(session, run_id=row.id).reason == "pip said \N{REPLACEMENT CHARACTER} and ended"
+
+
+def test_what_cannot_be_looked_for_is_bad_input(postgres_url: str) -> None:
+    """A name that PostgreSQL cannot even compare is the mistake of who asks, and none of the controller."""
+    with closing(open_database(postgres_url)) as database, pytest.raises(BadInput, match="NUL"):  # noqa: SIM117
+        with database.transaction() as session:
+            get_job(session, name="re\x00train")
+
+
 def test_there_is_one_writer_at_a_time(database: Database) -> None:
     """What a transaction has read holds until it ends: of many that each take the next number, no two take the same."""
     with database.transaction() as session:
