@@ -133,7 +133,8 @@ def _premise(name: str, if_match: str | None, if_none_match: str | None) -> Call
         row = session.get(JobRow, name)
         if if_none_match == "*" and row is not None:
             raise Conflict(f"there is a job {name!r} already")
-        if if_match is not None and (row is None or _tag(JobSpec.model_validate_json(row.spec)) != if_match):
+        tags = {"*", _tag(JobSpec.model_validate_json(row.spec))} if row is not None else set()
+        if if_match is not None and if_match not in tags:
             raise Stale(f"job {name} was changed or deleted meanwhile; read it again, and decide again")
 
     return check

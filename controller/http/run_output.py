@@ -1,6 +1,7 @@
 """What a run tells and leaves: its log, its progress and its files, at once or as they come."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 from uuid import UUID
@@ -27,6 +28,7 @@ router = APIRouter(tags=["runs"])
 
 QUIET_S = 20.0  # a stream without news looks again after so long
 _LINES = 500  # told at once
+_PLACE = re.compile(r"([0-9]{1,15}):([0-9]{1,15}):([0-9]{1,15})")
 
 FromHere = Annotated[int, Query(ge=0, le=2**63 - 1)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
@@ -123,8 +125,8 @@ class _Place:
     """How much of a run one stream has told: ``attempt:line:point``."""
 
     def __init__(self, text: str) -> None:
-        numbers = [int(part) for part in text.split(":") if part.isdecimal()]
-        self._attempt, self._line, self._point = numbers if len(numbers) == 3 else (0, 0, 0)
+        known = _PLACE.fullmatch(text)
+        self._attempt, self._line, self._point = map(int, known.groups()) if known else (0, 0, 0)
         self._readers: tuple[LogReader, LogReader] | None = None
 
     @property

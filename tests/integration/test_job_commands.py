@@ -143,6 +143,8 @@ def test_two_editors_do_not_overwrite_each_other(site: Site) -> None:
         late = http.put("jobs/shared", json={**spec, "priority": 2}, headers=tag)
         assert (late.status_code, late.json()["code"]) == (412, "stale")
         assert http.get("jobs/shared").json()["spec"]["priority"] == 1
+        assert http.put("jobs/shared", json={**spec, "priority": 3}, headers={"If-Match": "*"}).status_code == 200
+        assert http.put("jobs/other", json={**spec, "name": "other"}, headers={"If-Match": "*"}).status_code == 412
         assert http.put("jobs/other", json=spec).status_code == 422
 
 
@@ -250,6 +252,8 @@ def test_a_run_is_followed_by_server_sent_events(site: Site) -> None:
     (place,) = [where for name, where, data in events if name == "log" and data["line"] == 0]
     rest = stream(site, queued["id"], last=place)
     assert [data["line"] for name, _, data in rest if name == "log"] == lines[1:]
+    anew = stream(site, queued["id"], last=f"{'9' * 5000}:1:2")  # no place of ours
+    assert [data["line"] for name, _, data in anew if name == "log"] == lines
 
 
 def test_the_log_is_downloaded_as_text(site: Site) -> None:
