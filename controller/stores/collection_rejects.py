@@ -18,7 +18,13 @@ def add(connection: Connection, *, name: str, put_aside: Sequence[Rejected], at:
     if not put_aside:
         return
     kept = [
-        {"collection": name, "at": at, "source": one.source, "reason": one.reason, "payload": one.payload}
+        {
+            "collection": name,
+            "at": at,
+            "source": one.source,
+            "reason": _storable(one.reason),
+            "payload": _storable(one.payload),
+        }
         for one in put_aside[-KEPT:]
     ]
     connection.execute(insert(rejects), kept)
@@ -36,3 +42,8 @@ def newest(connection: Connection, *, name: str, limit: int) -> list[Reject]:
         Reject(at=datetime.fromisoformat(row.at), source=row.source, reason=row.reason, payload=row.payload)
         for row in connection.execute(wanted)
     ]
+
+
+def _storable(text: str) -> str:
+    """Any text as PostgreSQL takes it: without zero bytes, which anybody may publish."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from controller.data.payloads import Parsed, Rejected
+from controller.data.payloads import Parsed, Rejected, parse_rows
 from controller.stores.collection_rejects import KEPT
 from controller.stores.collections import CollectionStore
 from schemas.collections import CollectionSpec, ColumnType
@@ -134,6 +134,14 @@ def test_words_of_sql_can_name_collections_and_columns(store: CollectionStore) -
     assert [(row["select"], row["group"], row["table"]) for row in store.rows("order")] == [("a", 1, 2.0)]
 
 
+def test_a_reject_may_hold_any_bytes(store: CollectionStore) -> None:
+    """A payload that is no text is put aside like any other, and the rows beside it are kept."""
+    parsed = parse_rows(b"\x00\xff{", PRESS, max_bytes=100, source="factory/1/press")
+    store.insert("press", [{"label": "a"}], parsed.rejects)
+    (reject,) = store.rejects("press")
+    assert (reject.payload, store.view("press").rows) == ("\N{REPLACEMENT CHARACTER}" * 2 + "{", 1)
+
+
 def test_rejects_are_counted_and_the_newest_are_kept(store: CollectionStore) -> None:
     """Rejects cannot fill the disk: a bounded number is kept for each collection, and all are counted."""
     store.declare(PRESS.model_copy(update={"name": "other", "topics": ()}))
@@ -166,6 +174,8 @@ def test_what_does_not_exist_is_said(store: CollectionStore) -> None:
     for ask in (store.spec, store.view, store.rows, store.rejects, store.last_position):
         with pytest.raises(NotFound, match="there is no collection nothing"):
             ask("nothing")
+        with pytest.raises((NotFound, BadInput)):  # PostgreSQL cannot even look for such a name
+            ask("no\x00thing")
     with pytest.raises(NotFound, match="there is no collection nothing"):
         store.insert("nothing", [{"label": "a"}])
 
