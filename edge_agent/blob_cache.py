@@ -24,7 +24,7 @@ SWEEP_EVERY_S = 600.0
 
 
 class BlobCache:
-    """Marks what is referred to, and sweeps the rest, oldest first, until all blobs together fit under the cap."""
+    """Marks what is referred to, and sweeps the rest, longest unused first, until all fit under the cap."""
 
     def __init__(
         self,

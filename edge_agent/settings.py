@@ -49,7 +49,7 @@ class AgentSettings(FileSettings):
     report_every_s: Duration = 10.0
     install: Install = Install()
     environments_mb: PositiveInt = 20_480  # unneeded environments go, oldest first, when all of them take more
-    blob_cache_mb: PositiveInt = 10_240  # unneeded blobs go, oldest first, when all of them take more
+    blob_cache_mb: PositiveInt = 10_240  # unneeded blobs go, longest unused first, when all of them take more
     disk_reserve_mb: PositiveInt = 500  # a task is not begun, and is ended, when less disk than this is free
     energy: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None  # measure it; the country, such as "DEU"
     end_tasks_on_exit: bool = False  # default: tasks go on without the agent and are adopted when it is back

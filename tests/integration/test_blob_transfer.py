@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from edge_agent.blob_cache import BlobCache
+from edge_agent.fetching import Fetcher
 from schemas.blobs import CHUNK_BYTES, BlobAsk
 from schemas.broker import BrokerAddress
 from schemas.errors import NotFound, TooLarge, Unreachable, Untrusted
@@ -329,3 +331,17 @@ async def test_a_closed_link_ends_a_pull_and_keeps_its_part(
         with pytest.raises(Unreachable, match="was closed while sha256"):
             await fetching
     assert list(edge.parts()) == [ref.digest]
+
+
+async def test_a_blob_that_was_asked_for_just_now_is_not_swept(
+    broker: BrokerAddress, folders: tuple[BlobDirectory, BlobDirectory]
+) -> None:
+    """An old blob that a task was told is here stays here until the task has it, however full the cache is."""
+    async with connect(broker, "edge") as link, asyncio.timeout(PATIENCE_S):
+        _, blobs = folders
+        asked, idle = random_blob(blobs, 10), random_blob(blobs, 10)
+        for ref in (asked, idle):
+            os.utime(blobs.path(ref.digest), (0, 0))
+        await Fetcher(EDGE, blobs, BlobReceiver(link, blobs, me="edge")).fetch(asked, pytest.fail)
+        assert BlobCache(blobs, lambda: (), cap_bytes=0).sweep(set()) == 10
+        assert list(blobs.digests()) == [asked.digest]

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.contact import Contact
 from edge_agent.energy.measuring import EnergyMeasuring
 from edge_agent.execution import task_folder
-from edge_agent.execution.executor import Executor, TaskHandle
+from edge_agent.execution.executor import Executor, TaskHandle, TaskKey
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.process_executor import ProcessExecutor
 from edge_agent.execution.secret_folder import SecretFolders
@@ -57,16 +57,26 @@ class MortalJournal(Journal):
 
 
 class StubbornExecutor(ProcessExecutor):
-    """Cannot remove a task at first, as when Docker finds its files busy."""
+    """Cannot list or remove tasks at first, as when Docker finds its files busy."""
 
-    refusals = 0
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "tasks", folder / "environments", InstallSettings())
+        self.refused: list[str] = []
+
+    async def all(self) -> list[TaskHandle]:
+        """As ever, from the second time on."""
+        self._refuse_once("all")
+        return await super().all()
 
     async def remove(self, handle: TaskHandle) -> None:
         """As ever, from the second time on."""
-        if not self.refusals:
-            self.refusals += 1
-            raise TaskFailed("Docker: device or resource busy")
+        self._refuse_once("remove")
         await super().remove(handle)
+
+    def _refuse_once(self, call: str) -> None:
+        if call not in self.refused:
+            self.refused.append(call)
+            raise TaskFailed("Docker: device or resource busy")
 
 
 class Bench:
@@ -159,10 +169,11 @@ async def test_a_crash_at_any_save_runs_nothing_twice_and_loses_no_end(
 
 
 async def test_what_cannot_be_removed_at_once_does_not_end_the_agent(bench: Bench, tmp_path: Path) -> None:
-    """An ended task whose container or folder cannot be removed yet is tried again; everything else goes on."""
-    bench.executor = StubbornExecutor(tmp_path / "tasks", tmp_path / "environments", InstallSettings())
+    """What an ended task left, or one that the journal does not know, is removed in the end; all else goes on."""
+    bench.executor = StubbornExecutor(tmp_path)
+    (tmp_path / "tasks" / str(TaskKey(uuid4(), 1)) / "work").mkdir(parents=True)
     told = await bench.live(bench.wanted(MODEL))
     assert isinstance(told[-1].event, Exited)
     assert told[-1].event.outcome is Outcome.OK
-    assert bench.executor.refusals == 1
+    assert sorted(bench.executor.refused) == ["all", "remove"]
     assert task_folder.keys(tmp_path / "tasks") == []
