@@ -9,6 +9,7 @@ from edge_agent.serving.pipelines import PipelineSupervisor
 from edge_agent.serving.ready import ReadyModel, ReadyPipeline
 from edge_agent.serving.shelf import Shelf
 from edge_agent.serving.wanted_set import WantedSet
+from schemas.errors import TidemillError
 from schemas.manifest import Manifest, WantedModel, WantedPipeline
 from schemas.report import ModelState, ModelStatus, PipelineState, PipelineStatus
 
@@ -83,7 +84,10 @@ class Deployments:
         before, self._before = self._before, {}
         for name, pipeline in before.items():
             if name in wanted and wanted[name] != pipeline and self._shelf.holds(pipeline):
-                self._served[name] = pipeline, await self._shelf.pipeline(pipeline, _ignore)
+                try:
+                    self._served[name] = pipeline, await self._shelf.pipeline(pipeline, _ignore)
+                except (TidemillError, OSError) as error:  # it has to wait for its next version
+                    log.warning("not served as before", extra={"pipeline": name, "reason": str(error)})
 
     def _serve_ready(self) -> None:
         for name, entry in self._pipelines.entries.items():
