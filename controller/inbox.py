@@ -16,7 +16,7 @@ from controller.runs.steps import EdgeSaid, Gone
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
 from controller.stores.edges import note_presence, note_report
-from schemas.errors import NotFound, Unreachable
+from schemas.errors import BadInput, NotFound, Unreachable
 from schemas.report import Report
 from schemas.runs import LogBatch, RunAck, RunEvent
 from schemas.topics import PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, RUN_PROGRESS, Topic
@@ -83,6 +83,8 @@ class Inbox:
                 log.warning("message is handled later", extra={"topic": message.topic, "reason": str(error)})
                 await asyncio.sleep(AGAIN_AFTER_S)
                 continue
+            except BadInput as error:  # such as a text that the database cannot hold
+                log.warning("message refused", extra={"topic": message.topic, "reason": str(error)})
             return
 
     async def _presence(self, edge: str, message: Message) -> None:
@@ -138,7 +140,11 @@ class Inbox:
             return
         if run.edge == edge and run.attempt == batch.attempt and run.ended_at is None:
             lines, first = batch.lines, batch.first_line
-            await asyncio.to_thread(kept.append, run.id, run.attempt, first_line=first, lines=lines)
+            try:
+                await asyncio.to_thread(kept.append, run.id, run.attempt, first_line=first, lines=lines)
+            except OSError as error:  # a full disk: the whole log is fetched in the end
+                facts = {"run": str(run.id), "lines": len(lines), "reason": str(error)}
+                log.warning("lines not kept", extra=facts)
             self._records.news.announce(run.id)
 
 

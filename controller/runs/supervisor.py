@@ -204,13 +204,14 @@ class Supervisor:
             task.cancel()
 
     async def _put_off(self, run: Run, trouble: str) -> None:
-        """Tell people, once, what an effect waits for."""
+        """Tell people, once, what an effect waits for, and wait a while."""
         reason, known = f"{trouble}; it is tried again", self._live.get(run.id)
         if known is None or known.reason != reason:
             log.info("effect is tried again", extra={"run": str(run.id), "reason": trouble})
         if known is not None and known.revision >= run.revision and pending(known) == pending(run):
             with suppress(TidemillError):  # it may be the database that is away
                 await self.step(run.id, Waits(reason))
+        await asyncio.sleep(AGAIN_AFTER_S)
 
     async def _work(self, run: Run, effect: Effect, worker: Worker) -> None:
         try:
@@ -218,9 +219,10 @@ class Supervisor:
         except TidemillError as error:
             if error.retryable:
                 await self._put_off(run, str(error))
-                await asyncio.sleep(AGAIN_AFTER_S)
             else:
                 await self.step(run.id, Failed(run.attempt, str(error)))
+        except OSError as error:  # a full disk, or an ill one: of this machine's, and no fault of the run's
+            await self._put_off(run, f"the controller cannot read or write its files: {error}")
         except Exception as error:  # the boundary of one run's work: it must not take the other runs with it
             log.exception("effect failed", extra={"run": str(run.id), "effect": type(effect).__name__})
             await self.step(run.id, Failed(run.attempt, f"internal error while {type(effect).__name__}: {error!r}"))

@@ -49,7 +49,7 @@ class Desk:
         self.database, self._manifests, self._secrets = database, manifests, secrets
         self._moved = asyncio.Event()
         self.selected_at: dict[UUID, datetime] = {}
-        self.away = ""  # what keeps rows from being selected
+        self.away: Exception | None = None  # what keeps rows from being selected
         self.begin()
 
     def begin(self) -> None:
@@ -67,7 +67,7 @@ class Desk:
     async def work(self, run: Run, effect: Effect) -> None:
         """Select nothing, and fetch at once."""
         if isinstance(effect, SelectData) and self.away:
-            raise Unreachable(self.away)
+            raise self.away
         if isinstance(effect, SelectData):
             self.selected_at[run.id] = utc_now()
             await self.supervisor.step(run.id, Selected((), TASK, None))
@@ -281,12 +281,22 @@ async def test_a_run_that_waits_for_its_turn_survives_a_new_name(desk: Desk) -> 
     assert run.job.name == "again"
 
 
-async def test_a_run_tells_what_its_rows_wait_for(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    """While the rows cannot be read the run says why, the log says it once, and it goes on by itself."""
-    desk.away = "source erp does not answer"
+@pytest.mark.parametrize(
+    ("away", "reason"),
+    [
+        (Unreachable("source erp does not answer"), "source erp does not answer"),
+        (OSError(28, "No space left on device"), "the controller cannot read or write its files: [Errno 28] No space"),
+    ],
+)
+async def test_a_run_tells_what_its_rows_wait_for(
+    desk: Desk, caplog: pytest.LogCaptureFixture, away: Exception, reason: str
+) -> None:
+    """While the rows cannot be read or kept the run says why, the log says it once, and it goes on by itself."""
+    desk.away = away
     run_id = await desk.queue()
     with caplog.at_level(logging.INFO):
-        await desk.until(run_id, lambda run: run.reason == "source erp does not answer; it is tried again")
-        desk.away = ""
+        waits = await desk.until(run_id, lambda run: run.reason.endswith("; it is tried again"))
+        assert waits.reason.startswith(reason)
+        desk.away = None
         await desk.until(run_id, lambda run: run.state is RunState.DISPATCHED)
     assert sum(record.message == "effect is tried again" for record in caplog.records) == 1
