@@ -139,6 +139,8 @@ def _collect(run: Run, event: Event, now: datetime) -> Run:
             if run.exited.outcome is Outcome.OK:
                 return _enter(run, RunState.CHECKING, "its model is checked", now)
             return _try_again(run, run.exited.outcome, run.exited.reason, now)
+        case RunState.UPLOADING | RunState.CHECKING, Waits(reason):
+            return replace(run, reason=reason)
         case RunState.CHECKING, Registered(_, model, version, reason):
             return replace(_end(run, RunState.SUCCEEDED, reason, now), model=model, version=version)
     if isinstance(event, _OF_EFFECTS):

@@ -101,6 +101,14 @@ def test_a_failed_script_ends_with_its_reason_once_its_log_is_here() -> None:
         assert (after.state, after.reason) == (RunState.FAILED, "train.py ended with 3")
 
 
+def test_what_fetching_and_checking_wait_for_is_told() -> None:
+    """The reason says it while it is so, and nothing else changes; a run on its edge is not concerned."""
+    for run in (UPLOADING, CHECKING):
+        assert play(run, Waits("press-1 does not answer")) == replace(run, reason="press-1 does not answer")
+    assert play(UPLOADING, Waits("press-1 does not answer"), Fetched(1)) == CHECKING
+    assert play(RUNNING, Waits("no edge fits")) == RUNNING
+
+
 def test_a_timed_out_script_is_told_apart() -> None:
     """The edge's own limit gives TIMED_OUT, not FAILED."""
     late = said(RUNNING, Exited(outcome=Outcome.TIMED_OUT, reason="ran longer than 60 s"))
