@@ -63,6 +63,8 @@ class Exchange:
 
     def __init__(self, url: str, token: str | None) -> None:
         self.url = url.rstrip("/")
+        if token and not token.isascii():
+            raise BadInput("the token has letters that no token has; see --token, TIDEMILL_TOKEN and the token file")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             self._http = httpx.Client(base_url=f"{self.url}/api/v1/", headers=headers, timeout=ANSWER_TIMEOUT_S)

@@ -68,6 +68,9 @@ def test_errors_are_json_for_programs(tmp_path: Path) -> None:
         (("apply", "-f", "fleet.yaml"), 3, "there is no file fleet.yaml"),
         (("schema", "jbo"), 3, "there is no document 'jbo'; did you mean job?"),
         (("--url", "ftp://here", "edge", "list"), 2, "'ftp://here' is no controller's address"),
+        (("--token", "tm_é", "edge", "list"), 2, "the token has letters that no token has"),
+        (("job", "create", "iris", "--edge", "press-1", "--script", "train.py"), 3, "there is no file train.py"),
+        (("job", "create", "iris", "--edge", "press-1", "--script", "/usr"), 2, "/usr cannot be read: Is a directory"),
         (("edge", "lsit"), 2, "No such command 'lsit'"),
     ],
 )

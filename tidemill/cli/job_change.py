@@ -170,6 +170,8 @@ def _uploaded(client: "Client", spec: "JobSpec", folder: Path) -> "JobSpec":
         return with_blobs(with_folders(spec, folder), folder, client.upload)
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {error.filename}") from error
+    except OSError as error:
+        raise BadInput(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 @contextmanager
