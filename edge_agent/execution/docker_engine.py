@@ -36,13 +36,12 @@ class DockerEngine:
 
     async def container(self, ref: str) -> Described | None:
         """A container by name or id."""
-        return await self._call_if_there(lambda client: client.api.inspect_container(ref))
+        return await self._call_if_there(lambda client: _seen(lambda: client.api.inspect_container(ref)))
 
     async def containers(self, labels: dict[str, str]) -> list[Described]:
         """All containers with these labels, also ended ones."""
         wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        found: list[Described] = await self._call(lambda client: client.api.containers(all=True, filters=wanted))
-        return found
+        return await self._call(lambda client: _seen(lambda: client.api.containers(all=True, filters=wanted)))
 
     async def create(self, options: dict[str, Any]) -> None:
         """Create a container; one of that name that is there already stays as it is."""
@@ -123,6 +122,16 @@ class DockerEngine:
             if self._client is None:
                 self._client = docker.from_env(timeout=CALL_TIMEOUT_S)
             return self._client
+
+
+def _seen(look: Callable[[], Result]) -> Result:
+    """What a look at containers finds. Raises Unreachable when the daemon fails at it, as on its way down."""
+    try:
+        return look()
+    except APIError as error:
+        if error.is_server_error():
+            raise Unreachable(f"Docker cannot tell: {error.explanation or error}") from error
+        raise
 
 
 def _repository_and_tag(name: str) -> tuple[str, str | None]:

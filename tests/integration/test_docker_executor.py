@@ -2,8 +2,10 @@
 
 import asyncio
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
 
@@ -234,3 +236,37 @@ async def test_a_start_that_was_cut_off_never_takes_place(docker_bench: Workbenc
     assert await docker_bench.executor.find(request.key) is None
     assert await engine.container(container_name(request.key)) is None
     await engine.close()
+
+
+class _FailingDaemon(BaseHTTPRequestHandler):
+    """Docker on its way down: it tells its version, and fails at everything else."""
+
+    def do_GET(self) -> None:
+        there = self.path.endswith("/version")
+        body = b'{"ApiVersion": "1.41"}' if there else b'{"message": "the daemon is shutting down"}'
+        self.send_response(200 if there else 500)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+async def test_a_look_that_docker_fails_at_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that answers with an error of its own says nothing of the task, which is not lost by that."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _FailingDaemon) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
+        engine = DockerEngine()
+        try:
+            with pytest.raises(Unreachable, match="Docker cannot tell: the daemon is shutting down"):
+                await engine.container("tidemill-task")
+            with pytest.raises(Unreachable, match="Docker cannot tell: the daemon is shutting down"):
+                await engine.containers({})
+        finally:
+            await engine.close()
+            server.shutdown()
+            serving.join()
