@@ -114,7 +114,7 @@ class Place:
         """Forget it, its lock too; whoever calls holds that, and nobody fills the place before it is empty."""
         self._complete.unlink(missing_ok=True)  # first: half an environment must not look whole
         for path in self.folder.iterdir():
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 wipe(path)
             elif path != self.lock:
                 path.unlink()
