@@ -62,7 +62,7 @@ class BrokerProcess:
             await asyncio.sleep(_PAUSE_S)
             try:
                 await self.start()
-            except Unreachable as error:
+            except (OSError, Unreachable) as error:  # such as a full disk, or a program that is being upgraded
                 log.warning("embedded broker not started", extra={"reason": str(error)})
 
     async def stop(self) -> None:
