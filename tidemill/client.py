@@ -57,6 +57,10 @@ class Client(JobRequests):
         document = {"name": name, "labels": labels}
         return read_as(EnrolledEdge, self._exchange.send("POST", "edges", document=document))
 
+    def label_edge(self, name: str, labels: dict[str, str]) -> EdgeView:
+        """Give an edge these labels in place of those that it has."""
+        return read_as(EdgeView, self._exchange.send("PUT", path_of("edges", name, "labels"), document=labels))
+
     def rekey_edge(self, name: str) -> RekeyedEdge:
         """Give an edge a new key for secrets; its private half is told this once."""
         return read_as(RekeyedEdge, self._exchange.send("POST", path_of("edges", name, "rekey")))

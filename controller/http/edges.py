@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from controller.http.services import Parts
-from controller.stores.edges import get_edge, list_edges
+from controller.stores.edges import get_edge, list_edges, set_labels
 from controller.views import edge_view
 from schemas.names import EdgeName
 from schemas.views import EdgeView, EnrolledEdge, Page, RekeyedEdge
@@ -38,6 +38,15 @@ async def add_edge(new: NewEdge, parts: Parts) -> EnrolledEdge:
 async def one_edge(name: str, parts: Parts) -> EdgeView:
     """One edge."""
     return edge_view(await parts.database.read(lambda session: get_edge(session, name=name)))
+
+
+@router.put("/edges/{name}/labels")
+async def label_edge(name: str, labels: dict[str, str], parts: Parts) -> EdgeView:
+    """Give an edge these labels in place of those that it has: what is deployed or run by labels follows."""
+    view = await parts.database.write(lambda session: edge_view(set_labels(session, name=name, labels=labels)))
+    parts.manifests.mark(name)
+    parts.supervisor.wake()
+    return view
 
 
 @router.post("/edges/{name}/rekey")

@@ -45,6 +45,14 @@ def labels_of(row: EdgeRow) -> dict[str, str]:
     return labels
 
 
+def set_labels(session: Session, *, name: str, labels: dict[str, str]) -> EdgeRow:
+    """Give an edge these labels in place of those that it has. Raises NotFound. Caller commits."""
+    row = get_edge(session, name=name)
+    row.labels = json.dumps(labels)
+    session.add(row)
+    return row
+
+
 def note_presence(session: Session, *, presence: Presence, now: datetime) -> bool:
     """Note who came or went; False if nothing changed. Caller commits.
 

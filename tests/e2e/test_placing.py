@@ -38,6 +38,17 @@ async def test_edges_with_the_labels_share_the_work(world: World, tmp_path: Path
         assert (await world.until_ended(run_id)).state is RunState.SUCCEEDED
 
 
+async def test_a_run_waits_for_a_label(world: World) -> None:
+    """A run that no edge fits goes to one as soon as that is given the label."""
+    await world.add_edge("press-1", labels={"line": "7"})
+    await world.apply(READINGS, anywhere())
+    await world.publish(range(5))
+    run_id = await world.run_job()
+    await until(lambda: "no edge has zone=hall-2" in world.client.run(run_id).reason or None, "the reason to wait")
+    await asyncio.to_thread(world.client.label_edge, "press-1", {"line": "7", **HALL})
+    assert (await world.until_ended(run_id)).edge == "press-1"
+
+
 async def test_the_most_urgent_goes_first(world: World, tmp_path: Path) -> None:
     """When an edge has room again, the run of the highest priority is next, though it came last."""
     await world.add_edge()

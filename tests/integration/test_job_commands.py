@@ -293,6 +293,17 @@ def test_a_script_s_environment_is_told_before(site: Site) -> None:
     assert told["additional_output_folder_path"].endswith("/")
 
 
+def test_labels_of_an_edge_are_changed(site: Site) -> None:
+    """Some are set and others removed; the rest stay."""
+    assert site.ask("edge", "label", "press-1", "zone=hall-2", "hot=yes")["labels"] == {
+        "line": "7",
+        "zone": "hall-2",
+        "hot": "yes",
+    }
+    assert site.ask("edge", "label", "press-1", "zone-", "hot=no")["labels"] == {"line": "7", "hot": "no"}
+    assert site.run("edge", "label", "press-1", "zone").returncode == 2
+
+
 def test_what_runs_took_is_summed(site: Site) -> None:
     """Per job and in total: processor time, and the bytes of inputs that were fetched or were there already."""
     make(site, "counted")

@@ -114,6 +114,21 @@ def add_edge(
         print_json({"edge": enrolled.edge.model_dump(mode="json"), "agent_config_file": str(file)})
 
 
+@app.command("label")
+def label_edge(
+    context: typer.Context,
+    name: Name,
+    label: Annotated[list[str], typer.Argument(metavar="KEY=VALUE|KEY-", help="To set, or with a - behind to remove.")],
+    as_json: Json = False,
+) -> None:
+    """Change an edge's labels: jobs and deployments that choose edges by them follow."""
+    removed = {text[:-1] for text in label if text.endswith("-") and "=" not in text}
+    given = pairs_of((text for text in label if text[:-1] not in removed), "label")
+    with connect(context) as client:
+        kept = {key: value for key, value in client.edge(name).labels.items() if key not in removed}
+        print_one(client.label_edge(name, {**kept, **given}), _FIELDS, as_json=as_json)
+
+
 @app.command("rekey")
 def rekey_edge(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Give an edge a new key for secrets, and print the line that goes into its agent's configuration.
