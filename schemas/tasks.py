@@ -1,13 +1,23 @@
 """What an edge needs to do a run once."""
 
 from collections.abc import Iterator
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, PositiveInt
 
 from schemas.jobs import Limits, SecretUse, VariableName
 from schemas.names import BlobRef, Duration, FileName, FileTree, Identifier, Name
 from schemas.queries import Format
+
+
+def _known_keys_of(model: type[BaseModel]) -> BeforeValidator:
+    """What people write forbids unknown keys; an edge passes over those of a newer controller."""
+
+    def known(value: object) -> object:
+        return {key: value[key] for key in value if key in model.model_fields} if isinstance(value, dict) else value
+
+    return BeforeValidator(known)
 
 
 class _ForEdge(BaseModel):
@@ -65,9 +75,9 @@ class TaskSpec(_ForEdge):
     optional_metrics: tuple[Identifier, ...] = ()
     params: dict[str, object] = {}
     variables: dict[VariableName, str] = {}
-    secrets: tuple[SecretUse, ...] = ()  # their values come sealed, see the manifest
+    secrets: tuple[Annotated[SecretUse, _known_keys_of(SecretUse)], ...] = ()  # see WantedRun.secrets
     image: str | None = None
-    limits: Limits = Limits()
+    limits: Annotated[Limits, _known_keys_of(Limits)] = Limits()
     stop_after_s: Duration | None = None  # without a controller for so long, the edge ends the task
 
     def files(self) -> Iterator[tuple[str, BlobRef]]:

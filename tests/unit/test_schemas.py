@@ -12,6 +12,7 @@ from schemas.manifest import Manifest
 from schemas.names import BlobRef, FileRef, model_ref
 from schemas.pipelines import PipelineSpec
 from schemas.schedules import Schedule
+from schemas.tasks import TaskSpec
 from schemas.topics import MANIFEST, RUN_EVENTS, check_filter, check_topic, matches
 
 JOB: dict[str, Any] = {"name": "retrain", "model": "iris", "edge": "press-1", "scripts": ["train.py"]}
@@ -93,8 +94,6 @@ def test_a_file_may_have_colons_in_its_name() -> None:
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a//b", "a/./b", "a\\b", "", "a\x00b"])
 def test_a_tree_holds_plain_relative_paths_only(path: str) -> None:
     """No file of a model or of additional outputs can point outside its folder."""
-    from schemas.tasks import TaskSpec  # noqa: PLC0415 - beside what it shows
-
     blob = {"digest": "sha256:" + "0" * 64, "size_bytes": 1}
     with pytest.raises(ValidationError):
         TaskSpec.model_validate(
@@ -110,6 +109,14 @@ def test_files_are_paths_until_they_are_uploaded() -> None:
     assert job.scripts == (FileRef(path="train.py"),)
     assert isinstance(job.requirements, FileRef)
     assert job.requirements.blob == BlobRef(digest="sha256:" + "a" * 64, size_bytes=2)
+
+
+def test_an_old_edge_understands_a_newer_controller() -> None:
+    """Keys that a task's document gained later, at any depth, are passed over."""
+    written = {"run_id": "00000000-0000-0000-0000-000000000001", "job": "j", "scripts": [], "later": 1}
+    written |= {"limits": {"pids": 7, "later": 1}, "secrets": [{"secret": "key", "later": 1}]}
+    task = TaskSpec.model_validate_json(json.dumps(written))
+    assert (task.limits.pids, task.secrets[0].secret) == (7, "key")
 
 
 def test_two_nodes_cannot_share_an_id() -> None:
