@@ -10,9 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from schemas.broker import BrokerAddress
 from tests.postgres import PostgresServer
+
+# No test depends on a speed: a busy machine draws values slowly, which says nothing about what is tested.
+settings.register_profile("any_speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_speed")
 
 
 def free_port() -> int:

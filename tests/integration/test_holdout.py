@@ -57,7 +57,7 @@ def found(selection: DataSelection, blobs: BlobDirectory) -> set[tuple[str, int]
     return {(str(row["of"]), int(str(row["p"]))) for row in rows_of(selection, blobs)}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(holdout=HOLDOUTS, steps=STEPS)
 def test_no_run_ever_trains_on_a_row_that_is_held_out(holdout: Holdout, steps: list[tuple[str, int | None]]) -> None:
     """Whatever is asked of which collections, when rows come, in full or not, bounded or not: the two never meet."""

@@ -113,7 +113,7 @@ def graphs(draw: st.DrawFn) -> list[Written]:
 
 
 @given(nodes=graphs(), value=st.integers(-9, 9) | st.lists(st.none(), max_size=2))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_graph_gives_what_an_obvious_resolver_gives(nodes: list[Written], value: object) -> None:
     """Whatever the graph and whoever waits: every result is right, and every node is asked exactly once."""
     asked: Counter[str] = Counter()
@@ -218,7 +218,6 @@ async def test_a_run_that_waited_in_vain_leaves_nothing_behind() -> None:
 
 
 @given(order=st.permutations(range(8)), quitters=st.sets(st.integers(0, 7)))
-@settings(deadline=None)
 def test_runs_pass_in_the_order_in_which_they_began(order: list[int], quitters: set[int]) -> None:
     """Whoever is ready first, runs pass by their numbers; those that end without passing hold up nobody."""
 

@@ -168,7 +168,7 @@ def test_a_repeated_time_of_one_hour_follows_the_clock() -> None:
     ),
     change=st.sampled_from([(2026, 3, 8), (2026, 3, 29), (2026, 4, 5), (2026, 10, 4), (2026, 10, 25), (2026, 11, 1)]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_cron_follows_the_clock_on_the_wall(minute: str, hour: str, zone: str, change: tuple[int, int, int]) -> None:
     """Round every change of daylight saving, the ticks are those that watching the clock minute by minute gives."""
     schedule = Schedule(cron=f"{minute} {hour} * * *", timezone=zone)
