@@ -70,6 +70,8 @@ def _real(value: object) -> Value:
         raise _mismatch(value, "real")
     if not math.isfinite(value):
         raise BadPayload(f"is {value}, and only finite numbers are kept")
+    if float(value) != value:
+        raise BadPayload(f"is {shown(value)}, a whole number that a real cannot hold exactly")
     return float(value)
 
 

@@ -73,6 +73,7 @@ def test_an_empty_array_is_no_row_and_no_fault() -> None:
         (b"", "not JSON"),
         (b"hello", "not JSON"),
         (b'{"label":NaN}', "not JSON"),
+        (b'{"label":"a","force":9007199254740993}', "cannot hold exactly"),
         (b'{"label":"a","force":1e999}', "infinity"),
         (b'{"label":"\xff"}', "UTF-8"),
         (b"[" * 2000 + b"]" * 2000, "depth"),
