@@ -71,7 +71,9 @@ def _real(value: object) -> Value:
     if not math.isfinite(value):
         raise BadPayload(f"is {value}, and only finite numbers are kept")
     if float(value) != value:
-        raise BadPayload(f"is {shown(value)}, a whole number that a real cannot hold exactly")
+        raise BadPayload(
+            f"is {shown(value)}, a whole number that a real cannot hold exactly; an integer column holds 64 bits"
+        )
     return float(value)
 
 
