@@ -22,7 +22,7 @@ from pathlib import Path
 UNSUITABLE = 75  # exit code: uv cannot be used here, and the log says why
 NOT_AN_IMAGES_OWN = {"pip", "setuptools", "wheel", "distribute", "pkg-resources"}
 # Of pip's configuration: what is passed on to uv, and what makes no difference. With anything else, pip is needed.
-SOURCES = ("index-url", "extra-index-url", "find-links", "trusted-host")
+PASSED_ON = ("index-url", "extra-index-url", "find-links", "trusted-host", "constraint")
 NO_DIFFERENCE = {
     *("cache-dir", "no-cache-dir", "cert", "config-file", "default-timeout", "timeout", "retries", "no-input"),
     *("disable-pip-version-check", "no-python-version-warning", "no-warn-script-location", "root-user-action"),
@@ -61,7 +61,7 @@ def _with_uv(order: argparse.Namespace, variables: dict[str, str]) -> int:
     if settings.get("cert"):
         variables["SSL_CERT_FILE"] = settings["cert"]
     # Like pip: the best version of all the indexes, not the best of the first that has any.
-    fixed += ["--index-strategy", "unsafe-best-match", *sources(settings, order.arguments)]
+    fixed += ["--index-strategy", "unsafe-best-match", *configured(settings, order.arguments)]
     code = subprocess.run([order.uv, "pip", "install", *fixed, *order.arguments], env=variables, check=False).returncode
     if code == 0:
         # Once here rather than at each import: tasks cannot write there. Not by uv, which starts the new environment
@@ -78,7 +78,7 @@ def _unsuitable(uv: str, system_packages: bool) -> str:
         return f"uv does not run here: {error}"
     if system_packages and (own := _brought_along()):
         return f"the image brings packages along, which uv would not count: {', '.join(own[:5])}"
-    known = {*SOURCES, "no-index", *NO_DIFFERENCE}
+    known = {*PASSED_ON, "no-index", *NO_DIFFERENCE}
     unknown = sorted(set(pip_settings()) - known)
     return f"uv does not follow what pip's configuration says of {', '.join(unknown)}" if unknown else ""
 
@@ -105,14 +105,14 @@ def pip_settings() -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in {**settings, **variables}.items()}
 
 
-def sources(settings: dict[str, str], arguments: list[str]) -> list[str]:
-    """The places that pip's configuration names, as arguments for uv beside those that it is given anyway."""
+def configured(settings: dict[str, str], arguments: list[str]) -> list[str]:
+    """The places and constraints of pip's configuration, as arguments for uv beside those that it is given anyway."""
     without_index = "--no-index" in arguments or settings.get("no-index", "") in {"1", "true", "yes", "on"}
     left_out = {"index-url", "extra-index-url"} if without_index else set()
     if {"-i", "--index-url"} & {argument.partition("=")[0] for argument in arguments}:
         left_out.add("index-url")
     told = ["--no-index"] if without_index and "--no-index" not in arguments else []
-    for name in SOURCES:
+    for name in PASSED_ON:
         if name not in left_out:
             told += [part for value in settings.get(name, "").split() for part in (f"--{name}", value)]
     return told

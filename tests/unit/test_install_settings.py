@@ -70,9 +70,16 @@ def test_uv_looks_where_pip_would(pip_configured: Path, monkeypatch: pytest.Monk
     more = ["--extra-index-url", "https://more.example/simple"]
     links = ["--find-links", "/one", "--find-links", "/two"]
     settings = installer.pip_settings()
-    assert installer.sources(settings, ["--requirement", "r.txt"]) == [*index, *more, *links]
-    assert installer.sources(settings, ["--index-url", "https://job.example"]) == [*more, *links]
-    assert installer.sources(settings, ["--no-index"]) == links
+    assert installer.configured(settings, ["--requirement", "r.txt"]) == [*index, *more, *links]
+    assert installer.configured(settings, ["--index-url", "https://job.example"]) == [*more, *links]
+    assert installer.configured(settings, ["--no-index"]) == links
     monkeypatch.setenv("PIP_FIND_LINKS", "/three")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    assert installer.sources(installer.pip_settings(), []) == ["--no-index", "--find-links", "/three"]
+    assert installer.configured(installer.pip_settings(), []) == ["--no-index", "--find-links", "/three"]
+
+
+def test_uv_keeps_to_the_constraints_that_pip_would_keep_to(pip_configured: Path) -> None:
+    """What pip's configuration forbids stays forbidden when uv installs, also where there is no index."""
+    pip_configured.write_text("[global]\nconstraint = /caps.txt\n  /more.txt\n")
+    told = installer.configured(installer.pip_settings(), ["--no-index"])
+    assert told == ["--constraint", "/caps.txt", "--constraint", "/more.txt"]
