@@ -1,8 +1,9 @@
-"""The agent with containers: adopted after a crash, left running at its end, gone once their run is."""
+"""The agent with containers: adopted after a crash, left running at its end, harmless to it, gone once their run is."""
 
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,17 @@ from tests.integration.workbench import IMAGE
 
 pytestmark = pytest.mark.docker
 
+REPORT_EVERY_S = 2
+STORM = """
+import os
+while True:
+    try:
+        if os.fork() == 0:
+            while True:
+                print("x" * 5000, flush=True)
+    except OSError:
+        pass
+"""
 WAIT_FOR_ROWS = "import time\nprint('begun', flush=True)\ntime.sleep(4)\n"  # no file of the test is in the container
 
 
@@ -27,7 +39,7 @@ async def docker_agent(
     if reason := await availability(IMAGE):
         pytest.skip(reason)
     (tmp_path / "edge").mkdir()
-    settings = {"executor": '"docker"', "image": f'"{IMAGE}"'}
+    settings = {"executor": '"docker"', "image": f'"{IMAGE}"', "report_every_s": str(REPORT_EVERY_S)}
     with AgentProcess.running(tmp_path / "edge", broker, scripted.key.public_key, **settings) as agent:
         yield agent
 
@@ -75,4 +87,21 @@ async def test_a_cancelled_container_ends_within_ten_seconds(
     await scripted.want()
     await scripted.report(lambda report: report.generation == 2 and not report.tasks, timeout_s=10)
     assert await container_names(run.run_id) == ""
+    assert docker_agent.pid
+
+
+async def test_a_storm_in_a_container_delays_no_report(
+    scripted: ScriptedController, docker_agent: AgentProcess
+) -> None:
+    """Scripts that fork, spin and flood the log as they may never cost an edge its lease.
+
+    The shortest lease that a job can ask for is three reports long, and the agent keeps to it.
+    """
+    run = scripted.run(STORM, limits={"timeout_s": 6 * REPORT_EVERY_S, "pids": 64})
+    await scripted.want(run)
+    assert (await scripted.event(run, Exited)).outcome is Outcome.TIMED_OUT
+    began, ended = (told.sent_at for told in scripted.told(run) if isinstance(told.event, Started | Exited))
+    reports = [report.sent_at for report in scripted.reports if began < report.sent_at < ended]
+    silences_s = [(later - earlier).total_seconds() for earlier, later in pairwise([began, *reports, ended])]
+    assert max(silences_s) < 3 * REPORT_EVERY_S
     assert docker_agent.pid
