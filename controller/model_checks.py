@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
@@ -106,8 +107,9 @@ class _Checker:
 
     async def end(self) -> None:
         """End it, and wait for that."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):  # and not by Process.kill(): it looks whether the process has ended,
+                os.kill(self._process.pid, signal.SIGKILL)  # and the one who is told its code is then not asyncio
         await self._process.wait()
         await self._hearing
         self._asks.close()

@@ -82,8 +82,15 @@ async def test_a_meter_that_ends_harms_nothing(measuring: EnergyMeasuring) -> No
 
 
 def meters(agent: AgentProcess) -> list[psutil.Process]:
-    """The meters that an agent has started."""
-    return [child for child in psutil.Process(agent.pid).children() if "edge_agent.energy.meter" in child.cmdline()]
+    """The meters that an agent has started and that have not ended."""
+    return [child for child in psutil.Process(agent.pid).children() if _measures(child)]
+
+
+def _measures(process: psutil.Process) -> bool:
+    try:
+        return "edge_agent.energy.meter" in process.cmdline()
+    except psutil.NoSuchProcess:  # a zombie too
+        return False
 
 
 async def test_a_cancelled_task_leaves_no_meter(

@@ -40,7 +40,7 @@ async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(broker: 
         said = (Presence(edge=name, online=True, session_id="1").to_wire() for name in names)
         told = zip(names, said, strict=True)
         await asyncio.gather(*(edges.publish(PRESENCE.to(edge=name), text, retain=True) for name, text in told))
-        await until(lambda: _all_online(database), timeout_s=100)
+        await _until_all_online(database)
         serving.cancel()
     database.close()
 
@@ -69,16 +69,16 @@ async def test_a_presence_that_the_database_could_not_take_is_not_lost(
                 await edge.publish(PRESENCE.to(edge="edge-1"), here, retain=True)
                 await until(lambda: {"message is handled later", "manifest is published later"} <= set(caplog.messages))
                 other.execute("ROLLBACK")
-            await until(lambda: _all_online(database))
+            await _until_all_online(database)
             await anext(aiter(told))
             for each in serving:
                 each.cancel()
     database.close()
 
 
-def _all_online(database: Database) -> bool:
-    with database.transaction() as session:
-        return all(row.online for row in list_edges(session))
+async def _until_all_online(database: Database) -> None:
+    while not await database.read(lambda session: all(row.online for row in list_edges(session))):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
 
 
 def _now() -> datetime:
