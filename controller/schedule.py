@@ -94,7 +94,12 @@ def _next(schedule: Schedule, anchor: datetime, after: datetime) -> datetime | N
     if schedule.at is not None:
         at = schedule.at.astimezone(UTC)
         return at if at > after else None
-    text, zone = str(schedule.cron), ZoneInfo(schedule.timezone)
+    return _next_by_cron(str(schedule.cron), ZoneInfo(schedule.timezone), after)
+
+
+@lru_cache(maxsize=1024)
+def _next_by_cron(text: str, zone: ZoneInfo, after: datetime) -> datetime | None:
+    # Kept, for of many jobs that are due at once, most share their fields, and all are asked about the same moments.
     minute, hour, *_ = text.split()
     if minute.startswith("*") or hour.startswith("*"):
         return _next_repeated(_trigger(text), zone, after)

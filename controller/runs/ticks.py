@@ -49,14 +49,18 @@ class Ticks:
 
     async def look(self) -> datetime | None:
         """Fire what has come; returns when the next job is due."""
-        while True:
-            now = self._clock()
-            await self._mind(now)
-            fired, due = await self._database.write(partial(_fire, now=now))
-            if fired:
+        any_fired = False
+        try:
+            while True:
+                now = self._clock()
+                await self._mind(now)
+                fired, due = await self._database.write(partial(_fire, now=now))
+                any_fired |= fired > 0
+                if due is None or due > now:  # else there were too many for one transaction
+                    return due
+        finally:  # not sooner: the work on the first runs would make the last ones late
+            if any_fired:
                 self._on_fired()
-            if due is None or due > now:  # else there were too many for one transaction
-                return due
 
     async def _mind(self, now: datetime) -> None:
         """Notice that the clock was set back: now by having seen a later time, at the start by what was left."""

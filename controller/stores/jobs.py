@@ -78,7 +78,8 @@ def fire_due(session: Session, *, now: datetime) -> list[Fired]:
     """
     wanted = select(JobRow).where(col(JobRow.next_fire_at) <= now)
     rows = session.exec(wanted.order_by(col(JobRow.next_fire_at)).limit(JOBS_AT_ONCE)).all()
-    return [fired for row in rows for fired in _fire(session, row, now)]
+    with session.no_autoflush:  # all runs are inserted at once: one by one, a thousand ticks took a second longer
+        return [fired for row in rows for fired in _fire(session, row, now)]
 
 
 def next_due(session: Session) -> datetime | None:
@@ -170,6 +171,7 @@ def _record(session: Session, spec: JobSpec, missed: Missed, now: datetime) -> N
     run = queue_run(session, job=spec, trigger="schedule", scheduled_at=missed.newest, now=now, cause="its schedule")
     if run is None:
         return
+    session.flush()
     before = load_run(session, run_id=run.id)
     reason = f"{missed}: nobody could fire in time, and the job's misfire policy is {spec.misfire.policy}"
     save_step(session, before=before, after=advance(before, Refused(reason), now))

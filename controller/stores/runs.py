@@ -70,7 +70,6 @@ def queue_run(  # noqa: PLR0913 - each is a fact of the run that nothing else te
         model=job.model,
     )
     session.add(row)
-    session.flush()
     return row
 
 
