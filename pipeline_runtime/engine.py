@@ -93,7 +93,7 @@ class Engine:
         filters = set(loaded.plan.filters.values())  # of others, runs in flight keep hold themselves
         self._orders = {topic_filter: self._orders.get(topic_filter, Order()) for topic_filter in filters}
         self._inboxes = {topic_filter: self._inboxes.get(topic_filter, Inbox()) for topic_filter in filters}
-        self._lanes = {loaded.plan.filters[root]: self._lane(loaded, root) for root in loaded.plan.routes}
+        self._lanes = {loaded.plan.filters[root]: self._lane(loaded, root) for root in loaded.plan.roots}
 
     def _lane(self, loaded: Loaded, root: str) -> Lane:
         plan = loaded.plan

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from pipeline_runtime.inbox import Inbox
 from pipeline_runtime.node_type import Node
+from pipeline_runtime.plan import Source
 from pipeline_runtime.turns import Order
+from schemas.pipelines import OnError
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,10 @@ class LiveStep:
     """A node that is ready to run, and where its input comes from."""
 
     id: str
-    inputs: tuple[str, ...]
+    inputs: tuple[Source, ...]
+    parents: tuple[str, ...]
+    join_all: bool  # skipped when any input is; else only when all are
+    on_error: OnError
     node: Node
 
 

@@ -52,8 +52,9 @@ def load(
             if library is not None and library not in loaded_libraries:
                 path = _path(libraries, library, "library")
                 loaded_libraries[library] = held_libraries.get((library, path)) or Library(library, path)
-            node = step.type.make(step.params, Fittings(step.id, loaded_models, loaded_libraries))
-            steps[step.id] = LiveStep(step.id, step.inputs, node)
+            node = step.type.make(step.params, Fittings(step.id, loaded_models, loaded_libraries, plan.name))
+            join_all = step.join == "all"
+            steps[step.id] = LiveStep(step.id, step.inputs, step.parents, join_all, step.on_error, node)
     return Loaded(plan, version, loaded_models, loaded_libraries, steps)
 
 

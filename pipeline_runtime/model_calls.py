@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 
+from pipeline_runtime.node_type import Node
 from pipeline_runtime.onnx_model import OnnxModel
 from pipeline_runtime.run import Run
 from pipeline_runtime.tensors import rows_of, to_tensor
@@ -10,7 +11,7 @@ from pipeline_runtime.tensors import rows_of, to_tensor
 SLOW_S = 0.002  # a thread costs about 0.1 ms; an answer that takes longer than this would hold up everything else
 
 
-class ModelCalls:
+class ModelCalls(Node):
     """Feeds the model's only input, and gives its first output."""
 
     def __init__(self, model: OnnxModel, features: tuple[str, ...] | None) -> None:

@@ -1,8 +1,11 @@
 """What a node type is: a name, its parameters, and how a node of it is made and asked."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,13 +29,17 @@ class Links:
 
 
 class NodeParams(BaseModel):
-    """The keys of a node beside id, type and inputs; an unknown key is a typing mistake."""
+    """The keys of a node that its type has beside those of every node; an unknown key is a typing mistake."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def links(self) -> Links:
         """What a node with these parameters refers to."""
         return Links()
+
+
+def _emit_nothing(_: object) -> None:
+    raise RuntimeError("nobody listens to this node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +49,43 @@ class Fittings:
     node: str  # its id
     models: "Mapping[ModelRef, OnnxModel]"
     libraries: "Mapping[LibraryName, Library]"
+    pipeline: str = ""
+    state: Path | None = None  # a folder that outlives the process, for what the node must not lose
+    emit: Callable[[object], None] = _emit_nothing  # begins a run behind this node with a value that no message brought
 
 
-class Node(Protocol):
-    """One node of a pipeline that is ready to run."""
+class Nothing(Enum):
+    """The result of a node that has none."""
 
+    SKIPPED = "skipped"
+
+
+SKIPPED: Final = Nothing.SKIPPED
+"""What a node gives when nothing behind it should run for this message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """What a node with branches gives; a branch that is not named is skipped."""
+
+    values: Mapping[str, object]
+
+
+class Node(ABC):
+    """One node of a pipeline."""
+
+    async def open(self) -> None:  # noqa: B027 - most nodes need nothing
+        """Get ready: called once, on the event loop, before the first message. Raises BadInput when it cannot be."""
+
+    async def close(self) -> None:  # noqa: B027 - as above
+        """Let go of what ``open`` took: called once, when the last run that uses the node has ended."""
+
+    @abstractmethod
     def resolve(self, value: object, run: "Run", /) -> object | Awaitable[object]:
-        """The node's result, or, when it must wait for something, an awaitable of it.
+        """The node's result, ``SKIPPED``, or, when it must wait for something, an awaitable of either.
 
         Args:
-            value: the result of the one input, or of several a mapping {input's id: result}. Never to be changed.
+            value: the result of the one input, or of several a mapping {input as written: result}. Never to be changed.
             run: the message's way through the pipeline.
 
         Raises:
@@ -59,17 +93,33 @@ class Node(Protocol):
         """
 
 
+class BatchNode(Node):
+    """A node that answers several messages for less than it answers each."""
+
+    @abstractmethod
+    def resolve_many(self, values: Sequence[object], runs: "Sequence[Run]", /) -> Sequence[object]:
+        """For each value what ``resolve`` would give, in their order; what it would raise is given, not raised."""
+
+
 P = TypeVar("P", bound=NodeParams)
+
+
+def _no_branches(_: NodeParams) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
 class NodeType(Generic[P]):
-    """A kind of node."""
+    """A kind of node. What is said of it here and in its parameters is its documentation, its schema and its form."""
 
     name: str
     params: type[P]
     make: Callable[[P, Fittings], Node]
+    doc: str  # one sentence
+    example: str  # a node of this type in YAML, as it stands in a document
     starts_runs: bool = False  # without inputs, each of its messages is a run
+    may_skip: bool = False  # it may give SKIPPED of itself
+    branches: Callable[[P], tuple[str, ...]] = _no_branches  # the names of its branches; behind them stands ``id.name``
 
 
 class Registry:

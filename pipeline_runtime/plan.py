@@ -6,9 +6,21 @@ from typing import Any, Literal
 
 from pipeline_runtime.node_type import Links, NodeParams, NodeType
 from schemas.names import LibraryName, ModelRef
+from schemas.pipelines import Join, OnError, Queue
 
 Subscribed = tuple[str, Literal[0, 1]]
 """A topic filter and the QoS it is subscribed to with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an input comes from."""
+
+    node: str  # its id
+    branch: str = ""  # of that node
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.branch}" if self.branch else self.node
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +30,14 @@ class Step:
     id: str
     type: NodeType[Any]
     params: NodeParams
-    inputs: tuple[str, ...]
+    inputs: tuple[Source, ...]
+    join: Join
+    on_error: OnError
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The nodes that it has its inputs from, each once."""
+        return tuple(dict.fromkeys(source.node for source in self.inputs))
 
     @property
     def links(self) -> Links:
@@ -32,8 +51,10 @@ class Plan:
 
     name: str
     dead_letters: str  # topic
+    queue: Queue
     steps: tuple[Step, ...]  # inputs before those that need them
-    routes: Mapping[str, tuple[Step, ...]]  # root's id → the steps that its messages go through, in order
+    routes: Mapping[str, tuple[Step, ...]]  # node's id → the steps behind it, in order
+    roots: tuple[str, ...]  # the nodes whose messages begin runs
 
     @property
     def models(self) -> frozenset[ModelRef]:

@@ -7,7 +7,9 @@ from pipeline_runtime.broker import Broker, Message, Publication
 from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.delivery import deliver
 from pipeline_runtime.lane import Lane, LiveStep
+from pipeline_runtime.node_type import SKIPPED, Branches
 from pipeline_runtime.payloads import decode
+from pipeline_runtime.plan import Source
 from schemas.errors import BadPayload, TidemillError
 
 
@@ -27,6 +29,7 @@ class Run:
         self.message = message
         self.lane = lane
         self.results: dict[str, object] = {}
+        self.values: dict[str, str] = {}  # the named levels of the message's topic
         self._broker = broker
         self._guard = guard or CrashGuard()
         self._number = lane.order.begin()
@@ -72,12 +75,13 @@ class Run:
         later: list[LiveStep] = []
         blocked = set(self._waiting.values())
         for step in steps:
-            if not blocked.isdisjoint(step.inputs):
+            if not blocked.isdisjoint(step.parents):
                 blocked.add(step.id)
                 later.append(step)
                 continue
             try:
-                result = step.node.resolve(self._input(step), self)
+                value = self._input(step)
+                result = SKIPPED if value is SKIPPED else step.node.resolve(value, self)
             except Exception as error:  # a library may raise anything; it costs this message, not the worker
                 raise NodeFailed(step.id, error) from error
             if isinstance(result, Awaitable):
@@ -88,9 +92,16 @@ class Run:
         return later
 
     def _input(self, step: LiveStep) -> object:
+        given = {str(source): self._given_by(source) for source in step.inputs}
         if len(step.inputs) == 1:
-            return self.results[step.inputs[0]]
-        return {source: self.results[source] for source in step.inputs}
+            return next(iter(given.values()))
+        there = {source: value for source, value in given.items() if value is not SKIPPED}
+        enough = len(there) == len(given) if step.join_all else bool(there)
+        return there if enough else SKIPPED
+
+    def _given_by(self, source: Source) -> object:
+        result = self.results[source.node]
+        return result.values.get(source.branch, SKIPPED) if isinstance(result, Branches) else result
 
     def _take(self, future: "asyncio.Future[object]") -> None:
         node = self._waiting.pop(future)

@@ -5,12 +5,12 @@ from difflib import get_close_matches
 from pydantic import ValidationError
 
 from pipeline_runtime.node_type import Registry
-from pipeline_runtime.plan import Step
+from pipeline_runtime.plan import Source, Step
 from pipeline_runtime.problems import Finding
-from schemas.pipelines import NodeSpec
+from schemas.pipelines import NodeSpec, OnError
 
 
-def read_step(node: NodeSpec, registry: Registry) -> Step | list[Finding]:
+def read_step(node: NodeSpec, registry: Registry, on_error: OnError) -> Step | list[Finding]:
     """The node as a step, or everything that is wrong with its type and its parameters."""
     node_type = registry.get(node.type)
     if node_type is None:
@@ -22,7 +22,8 @@ def read_step(node: NodeSpec, registry: Registry) -> Step | list[Finding]:
     except ValidationError as error:
         known = ", ".join(node_type.params.model_fields)
         return [_finding(node.id, dict(fault), known) for fault in error.errors(include_url=False)]
-    return Step(node.id, node_type, params, node.inputs)
+    inputs = tuple(Source(*ref.split(".")) for ref in node.inputs)
+    return Step(node.id, node_type, params, inputs, node.join or "all", node.on_error or on_error)
 
 
 def _finding(node_id: str, fault: dict[str, object], known: str) -> Finding:

@@ -20,6 +20,6 @@ def topic_clashes(steps: Iterable[Step], dead_letters: str) -> Iterator[Finding]
             yield Finding(step.id, "topic", f"{topic_filter!r} takes the pipeline's own dead letters, {dead_letters!r}")
         for other in steps:
             topic = other.links.publishes
-            if topic and matches(topic_filter, topic):
+            if topic and overlap(topic_filter, topic):
                 message = f"publishes on {topic!r}, which {step.id!r} takes: the pipeline would answer itself for ever"
                 yield Finding(other.id, "topic", message)

@@ -1,21 +1,55 @@
 """A pipeline as people write it; what its node types mean is the pipeline runtime's business."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints, model_validator
 
-from schemas.names import Identifier, Name
+from schemas.names import Duration, Identifier, Name
 from schemas.topics import check_topic
 from schemas.written import Written
 
+InputRef = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$")]
+"""Where a node's input comes from: a node's id, or ``id.branch`` of one that has branches."""
+
+Join = Literal["all", "any"]
+"""When a node with several inputs runs: if none of them was skipped, or if at least one was not."""
+
+
+class OnError(BaseModel):
+    """What happens when a node fails: it is asked again, and then the message is given up or the pipeline stops."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    retry: Annotated[int, Field(ge=0, le=100)] = 0  # how often the node is asked again
+    backoff: Duration = 1.0  # before the first time; twice as long before each later one, a minute at most
+    then: Literal["dead_letter", "stop"] = "dead_letter"
+
+
+class Queue(BaseModel):
+    """How many messages are worked on together, and what happens to those that come faster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    in_flight: Annotated[int, Field(ge=1, le=10_000)] = 64
+    size: NonNegativeInt = 1000  # messages that wait for room
+    overflow: Literal["block", "drop_oldest", "drop_newest"] = "block"  # at QoS 0 nothing can block: drop_oldest
+
+
+class Position(BaseModel):
+    """Where an editor draws a node."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    x: float
+    y: float
+
 
 class NodeSpec(BaseModel):
-    """One node: the keys beside these three are the parameters of its type."""
+    """One node: the keys beside these are the parameters of its type."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     id: Identifier
     type: Annotated[str, Field(min_length=1, max_length=100)]
-    inputs: tuple[Identifier, ...] = ()
+    inputs: tuple[InputRef, ...] = ()
+    join: Join | None = None  # to be said where an input may be skipped
+    on_error: OnError | None = None  # default: the pipeline's
 
     @property
     def params(self) -> dict[str, object]:
@@ -29,6 +63,9 @@ class PipelineSpec(Written):
     name: Name
     nodes: Annotated[tuple[NodeSpec, ...], Field(min_length=1, max_length=1000)]
     dead_letter_topic: Annotated[str, AfterValidator(check_topic)] | None = None  # default: <name>/dead_letters
+    on_error: OnError = OnError()
+    queue: Queue = Queue()
+    layout: dict[Identifier, Position] = {}
 
     @property
     def dead_letters(self) -> str:

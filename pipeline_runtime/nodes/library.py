@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from pipeline_runtime.library_module import FOREIGN, Library, describe
-from pipeline_runtime.node_type import Fittings, Links, NodeParams, NodeType
+from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from pipeline_runtime.payloads import decode, encode
 from pipeline_runtime.run import Run
 from schemas.errors import BadPayload
@@ -22,7 +22,7 @@ class Params(NodeParams):
         return Links(library=self.library)
 
 
-class LibraryNode:
+class LibraryNode(Node):
     """Calls ``exec`` with a copy of the input, so that what it changes changes nothing else."""
 
     def __init__(self, params: Params, fittings: Fittings) -> None:
@@ -52,4 +52,10 @@ class LibraryNode:
         return BadPayload(f"{self._library.name}: {describe(error, self._library.path)}")
 
 
-NODE = NodeType("library", Params, LibraryNode)
+NODE = NodeType(
+    name="library",
+    params=Params,
+    make=LibraryNode,
+    doc="Calls the function `exec` of an uploaded Python file with its input.",
+    example="{id: answer, type: library, library: pipelib_flower, inputs: [predict]}",
+)

@@ -26,4 +26,10 @@ def make(params: Params, fittings: Fittings) -> Node:
     return ModelCalls(fittings.models[params.model], params.features)
 
 
-NODE = NodeType("model", Params, make)
+NODE = NodeType(
+    name="model",
+    params=Params,
+    make=make,
+    doc="Asks an ONNX model.",
+    example="{id: predict, type: model, model: iris, features: [sepal_length, sepal_width], inputs: [in]}",
+)

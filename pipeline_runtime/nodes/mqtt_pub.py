@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from pipeline_runtime.broker import Publication
-from pipeline_runtime.node_type import Fittings, Links, NodeParams, NodeType
+from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from pipeline_runtime.payloads import encode
 from pipeline_runtime.run import Run
 from schemas.topics import check_topic
@@ -25,7 +25,7 @@ class Params(NodeParams):
         return Links(publishes=self.topic)
 
 
-class MqttPub:
+class MqttPub(Node):
     """Publishes; its own result is what it published, so that a node behind it may wait for the reply."""
 
     def __init__(self, params: Params, fittings: Fittings) -> None:
@@ -46,4 +46,10 @@ class MqttPub:
         return value
 
 
-NODE = NodeType("mqtt_pub", Params, MqttPub)
+NODE = NodeType(
+    name="mqtt_pub",
+    params=Params,
+    make=MqttPub,
+    doc="Publishes what it is given; its result is just that.",
+    example="{id: out, type: mqtt_pub, topic: iris/write, inputs: [predict]}",
+)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from pipeline_runtime.node_type import Fittings, Links, NodeParams, NodeType
+from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from pipeline_runtime.run import Run
 from schemas.names import Duration
 from schemas.topics import check_filter
@@ -23,7 +23,7 @@ class Params(NodeParams):
         return Links(subscribes=self.topic, qos=self.qos)
 
 
-class MqttSub:
+class MqttSub(Node):
     """In the middle of a run: the next message on the topic once the inputs are there; oldest run first."""
 
     def __init__(self, params: Params, fittings: Fittings) -> None:
@@ -35,4 +35,11 @@ class MqttSub:
         return run.next_message(self._node, self._timeout_s)
 
 
-NODE = NodeType("mqtt_sub", Params, MqttSub, starts_runs=True)
+NODE = NodeType(
+    name="mqtt_sub",
+    params=Params,
+    make=MqttSub,
+    doc="Starts a run with each message of a topic; with inputs, waits for the next message once they are there.",
+    example="{id: in, type: mqtt_sub, topic: iris/read}",
+    starts_runs=True,
+)

@@ -14,7 +14,7 @@ from pipeline_runtime.graph import compile as compile_graph
 from pipeline_runtime.inbox import Inbox
 from pipeline_runtime.lane import Lane
 from pipeline_runtime.loading import load
-from pipeline_runtime.node_type import Fittings, NodeParams, NodeType, Registry
+from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType, Registry
 from pipeline_runtime.nodes import mqtt_sub
 from pipeline_runtime.run import NodeFailed, Run
 from pipeline_runtime.turns import Order, Turns
@@ -31,7 +31,7 @@ class WorkParams(NodeParams):
     fails: bool = False
 
 
-class Work:
+class Work(Node):
     """Gives its id and what it was given, and counts how often it was asked."""
 
     def __init__(self, params: WorkParams, fittings: Fittings, asked: Counter[str]) -> None:
@@ -67,7 +67,7 @@ class NoBroker:
 
 def lane_of(nodes: list[Written], asked: Counter[str]) -> Lane:
     """The lane of the only root, whose id is ``n0``."""
-    work = NodeType("work", WorkParams, lambda params, fittings: Work(params, fittings, asked))
+    work = NodeType("work", WorkParams, lambda params, fittings: Work(params, fittings, asked), doc="", example="")
     spec = PipelineSpec(name="p", nodes=tuple(NodeSpec.model_validate(node) for node in nodes))
     plan = compile_graph(spec, Registry([mqtt_sub.NODE, work]))
     loaded = load(plan, 1, models={}, libraries={})

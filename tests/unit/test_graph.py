@@ -46,7 +46,7 @@ def test_each_root_has_a_route_of_its_own() -> None:
     """A message goes only through what is behind the topic it came on."""
     other: Written = {"id": "in2", "type": "mqtt_sub", "topic": "t/in2", "qos": 0}
     plan = compiled(SUB, other, PUB, {**PUB, "id": "out2", "inputs": ["in2"]})
-    assert {root: [step.id for step in steps] for root, steps in plan.routes.items()} == {
+    assert {root: [step.id for step in plan.routes[root]] for root in plan.roots} == {
         "in": ["out"],
         "in2": ["out2"],
     }

@@ -39,7 +39,7 @@ async def run_pipeline(file: Path, broker: str, models: list[str], libraries: li
         models={ref: ModelFile(version=1, path=path) for ref, path in _files("--model", models, plan.models).items()},
         libraries=_files("--library", libraries, plan.libraries),
     )
-    topics = ", ".join(sorted(plan.filters[root] for root in plan.routes))
+    topics = ", ".join(sorted(plan.filters[root] for root in plan.roots))
     printer = _Printer(spec.name, topics)
     await serve(_orders(connect, load), printer.show)
     printer.close()
