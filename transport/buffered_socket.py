@@ -1,7 +1,8 @@
-"""A socket that reads large pieces for a reader who asks for a few bytes at a time."""
+"""A socket that reads and writes large pieces for one who reads and writes a few bytes at a time."""
 
 import socket
 import ssl
+from contextlib import suppress
 
 _PIECE_BYTES = 64 * 1024
 
@@ -12,17 +13,51 @@ class BufferedSocket:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._piece, self._at = b"", 0
-        self.send, self.fileno = connection.send, connection.fileno
-        self.setblocking, self.close = connection.setblocking, connection.close
+        self._unsent: bytearray | None = None  # None: what is sent is written at once
 
-    def recv(self, size_bytes: int) -> bytes:
+    def collect(self) -> None:
+        """From now on write only when ``flush`` is called, so that many small messages go in one piece."""
+        self._unsent = bytearray()
+
+    def send(self, buffer: bytes | bytearray) -> int:
+        """Write, or collect; returns how many bytes were taken."""
+        if self._unsent is None:
+            return self._connection.send(buffer)
+        self._unsent += buffer
+        return len(buffer)
+
+    def flush(self) -> bool:
+        """Write what was collected, as far as that goes without waiting; returns whether nothing is left."""
+        while self._unsent:
+            try:
+                written = self._connection.send(self._unsent)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return False
+            del self._unsent[:written]
+        return True
+
+    def fileno(self) -> int:
+        """As a socket's."""
+        return self._connection.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        """As a socket's."""
+        self._connection.setblocking(flag)
+
+    def close(self) -> None:
+        """Write what goes without waiting, and close."""
+        with suppress(OSError):
+            self.flush()
+        self._connection.close()
+
+    def recv(self, buffer_size: int) -> bytes:
         """At most that many bytes. Raises what the socket raises when there are none."""
         if self._at == len(self._piece):
-            if size_bytes >= _PIECE_BYTES:
-                return self._connection.recv(size_bytes)
+            if buffer_size >= _PIECE_BYTES:
+                return self._connection.recv(buffer_size)
             self._piece, self._at = self._connection.recv(_PIECE_BYTES), 0
         start = self._at
-        self._at = min(start + size_bytes, len(self._piece))
+        self._at = min(start + buffer_size, len(self._piece))
         return self._piece[start : self._at]
 
     def pending(self) -> int:

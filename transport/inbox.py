@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 
 from schemas.errors import BadInput, TidemillError
 from schemas.topics import check_syntax, matches, overlap
-from transport.subscription import Message, Subscription
+from transport.subscription import Listener, Message, Subscription
+
+AnySubscription = Subscription | Listener
 
 log = logging.getLogger(__name__)
 
@@ -17,16 +19,16 @@ class Inbox:
 
     def __init__(self, *, persistent: bool, max_payload_bytes: int, send_ack: Callable[[Message], None]) -> None:
         self._persistent, self._max_payload_bytes, self._send_ack = persistent, max_payload_bytes, send_ack
-        self._subscriptions: dict[str, Subscription] = {}
-        self._routes: dict[str, Subscription | None] = {}
+        self._subscriptions: dict[str, AnySubscription] = {}
+        self._routes: dict[str, AnySubscription | None] = {}
         self._unacknowledged: dict[int, Message] = {}  # by packet id, of the present connection
         self._unclaimed: list[Message] = []  # of a session from before: their subscriber is still to come
         self._unwanted: set[str] = set()  # filters whose subscriber will not come
 
-    def __iter__(self) -> Iterator[Subscription]:
+    def __iter__(self) -> Iterator[AnySubscription]:
         return iter(list(self._subscriptions.values()))
 
-    def add(self, subscription: Subscription) -> None:
+    def add(self, subscription: AnySubscription) -> None:
         """Deliver to this one from now on, beginning with what came before it did.
 
         Raises:
@@ -94,7 +96,7 @@ class Inbox:
         unwanted = any(matches(topic_filter, message.topic) for topic_filter in self._unwanted)
         return self._persistent and message.qos > 0 and not unwanted
 
-    def _route(self, topic: str) -> Subscription | None:
+    def _route(self, topic: str) -> AnySubscription | None:
         if topic not in self._routes:
             if len(self._routes) >= _ROUTES:
                 self._routes.clear()

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Literal, Protocol
 
 from schemas.errors import TidemillError, TooLarge, Unauthorized, Unreachable, Untrusted
 from transport.inbox import Inbox
-from transport.outbox import Outbox
-from transport.subscription import Message, Subscription
+from transport.outbox import Outbox, Parcel, Told
+from transport.subscription import Listener, Message, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Link:
         self._client, self._persistent, self._max_payload_bytes = client, persistent, max_payload_bytes
         self._name = name  # by which the broker knows it
         self._inbox = Inbox(persistent=persistent, max_payload_bytes=max_payload_bytes, send_ack=client.send_ack)
-        self._outbox = Outbox()
+        self._outbox = Outbox(self._hand_over)
         self._changed = asyncio.Event()  # set and cleared at once: wakes those who wait for any change
         self._up = self._closed = self._greeting = False
         self._greeted = 0  # connections so far on which every subscription was made
@@ -102,15 +102,36 @@ class Link:
                 if it was on its way already; nothing is kept beyond the life of this link.
             TooLarge: brokers would close the connection on a message of that size.
         """
-        if len(payload) > self._max_payload_bytes:
-            raise TooLarge(f"{topic}: {len(payload)} bytes are too many for a message; {self._max_payload_bytes} fit")
+        arrived = asyncio.get_running_loop().create_future()
+
+        def told(error: TidemillError | None) -> None:
+            if not arrived.done():
+                arrived.set_exception(error) if error else arrived.set_result(None)
+
+        parcel = self.send(topic, payload, told, qos=qos, retain=retain)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._outbox.enter()
-                await (await self._send(topic, payload, qos=qos, retain=retain))
+                await arrived
         except TimeoutError as error:
             because = f": {self.trouble}" if self.trouble else ""
             raise Unreachable(f"{topic} was not acknowledged within {timeout_s:g} s{because}") from error
+        finally:
+            if not arrived.done() or arrived.cancelled():
+                self._outbox.withdraw(parcel)
+
+    def send(self, topic: str, payload: bytes, told: Told, *, qos: Literal[0, 1] = 1, retain: bool = False) -> Parcel:
+        """Publish as ``publish`` does, with as much patience as it takes; ``told`` is called when it is known.
+
+        A link that is closed already tells at once. Raises TooLarge.
+        """
+        if len(payload) > self._max_payload_bytes:
+            raise TooLarge(f"{topic}: {len(payload)} bytes are too many for a message; {self._max_payload_bytes} fit")
+        parcel = Parcel(topic, payload, qos, retain, told)
+        if self._closed:
+            told(Unreachable(f"{topic} cannot be published: the connection was closed"))
+        else:
+            self._outbox.add(parcel)
+        return parcel
 
     async def subscribe(
         self, topic_filter: str, *, qos: Literal[0, 1] = 1, queue_size: int = 1000, auto_ack: bool = True
@@ -125,6 +146,27 @@ class Link:
             BadInput: the filter is malformed or overlaps with another one of this link.
         """
         subscription = Subscription(topic_filter, qos=qos, queue_size=queue_size, auto_ack=auto_ack, close=self._leave)
+        await self._make(subscription)
+        return subscription
+
+    async def listen(
+        self,
+        topic_filter: str,
+        take: Callable[[Message], None],
+        refused: Callable[[TidemillError], None],
+        *,
+        qos: Literal[0, 1] = 1,
+    ) -> Listener:
+        """Subscribe as ``subscribe`` does, but have ``take`` called with each message, which is to acknowledge it.
+
+        ``refused`` is called if the broker refuses the subscription after a reconnection.
+        """
+        listener = Listener(topic_filter, qos=qos, take=take, refused=refused, close=self._leave)
+        await self._make(listener)
+        return listener
+
+    async def _make(self, subscription: Subscription | Listener) -> None:
+        topic_filter, qos = subscription.filter, subscription.qos
         self._inbox.add(subscription)
         self._unwanted.discard(topic_filter)
         granted = self._granted[topic_filter] = asyncio.get_running_loop().create_future()
@@ -140,7 +182,6 @@ class Link:
             raise
         finally:
             self._granted.pop(topic_filter, None)
-        return subscription
 
     async def subscribe_patiently(
         self, topic_filter: str, *, qos: Literal[0, 1] = 1, queue_size: int = 1000
@@ -187,6 +228,7 @@ class Link:
         self._left = {self._client.unsubscribe(topic_filter): topic_filter for topic_filter in self._unwanted}
         self._asked = {self._client.subscribe(entry.filter, entry.qos): entry.filter for entry in self._inbox}
         self._greet_if_subscribed()
+        self._outbox.connected()
 
     def went_down(self, trouble: TidemillError) -> None:
         """The connection is lost, or an attempt to make one failed."""
@@ -233,18 +275,8 @@ class Link:
         self._outbox.end()
         self._notify()
 
-    async def _send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> asyncio.Future[None]:
-        """Hand a message to the client once there is a connection; gives its place back when that fails."""
-        try:
-            while not self._up:
-                if self._closed:
-                    raise Unreachable(f"{topic} cannot be published: the connection was closed")
-                await self._changed.wait()
-            packet_id = self._client.publish(topic, payload, qos=qos, retain=retain)
-        except BaseException:
-            self._outbox.leave()
-            raise
-        return self._outbox.sent(packet_id, qos)
+    def _hand_over(self, parcel: Parcel) -> int:
+        return self._client.publish(parcel.topic, parcel.payload, qos=parcel.qos, retain=parcel.retain)
 
     def _leave(self, topic_filter: str) -> None:
         self._inbox.remove(topic_filter)

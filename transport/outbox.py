@@ -1,57 +1,86 @@
-"""Which of our messages are on their way to the broker: at most twenty at a time."""
+"""Which of our messages are on their way to the broker: at most twenty at a time, the others in line."""
 
-import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from schemas.errors import TidemillError, Unreachable
 
 IN_FLIGHT = 20  # more has stalled brokers, and is no faster
 
+Told = Callable[[TidemillError | None], None]
+"""Called once: with None when the broker has the message, or with why nobody will know."""
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """A message to publish."""
+
+    topic: str
+    payload: bytes
+    qos: Literal[0, 1]
+    retain: bool
+    told: Told
+
 
 class Outbox:
-    """Places for messages in flight.
+    """Places for messages in flight, and the line before them.
 
     A place is free again when the broker has acknowledged its message, not when its publisher has lost patience:
     so what lies with the MQTT library is bounded even if the connection never comes back.
     """
 
-    def __init__(self) -> None:
-        self._places = asyncio.Semaphore(IN_FLIGHT)
-        self._on_the_way: dict[int, tuple[asyncio.Future[None], int]] = {}
+    def __init__(self, hand_over: Callable[[Parcel], int]) -> None:
+        """Hand nothing over yet; ``hand_over`` gives a message to the MQTT library and returns its packet id."""
+        self._hand_over = hand_over
+        self._open = False
+        self._line: deque[Parcel] = deque()
+        self._on_the_way: dict[int, Parcel] = {}
 
-    async def enter(self) -> None:
-        """Wait for a free place and take it."""
-        await self._places.acquire()
+    def add(self, parcel: Parcel) -> None:
+        """Send it as soon as there is a connection and a place."""
+        if self._open and len(self._on_the_way) < IN_FLIGHT and not self._line:
+            self._on_the_way[self._hand_over(parcel)] = parcel
+        else:
+            self._line.append(parcel)
 
-    def leave(self) -> None:
-        """Give a place back in which nothing was sent."""
-        self._places.release()
-
-    def sent(self, packet_id: int, qos: int) -> "asyncio.Future[None]":
-        """A message is on its way; the future is done when it has arrived."""
-        future = asyncio.get_running_loop().create_future()
-        self._on_the_way[packet_id] = future, qos
-        return future
+    def withdraw(self, parcel: Parcel) -> None:
+        """Forget it if it is still in line; one that is on its way keeps its place."""
+        if parcel in self._line:
+            self._line.remove(parcel)
 
     def arrived(self, packet_id: int) -> None:
         """The broker has it (QoS 1), or it was written to the connection (QoS 0)."""
-        future, _ = self._on_the_way.pop(packet_id, (None, 0))
-        if future is not None:
-            self._places.release()
-            if not future.done():
-                future.set_result(None)
+        parcel = self._on_the_way.pop(packet_id, None)
+        if parcel is not None:
+            parcel.told(None)
+            self._advance()
+
+    def connected(self) -> None:
+        """There is a connection."""
+        self._open = True
+        self._advance()
 
     def disconnected(self, error: TidemillError) -> None:
         """What was sent with QoS 0 is lost; the rest goes out again with the next connection."""
-        self._fail(error, [packet_id for packet_id, (_, qos) in self._on_the_way.items() if qos == 0])
+        self._open = False
+        lost = [packet_id for packet_id, parcel in self._on_the_way.items() if parcel.qos == 0]
+        for parcel in [self._on_the_way.pop(packet_id) for packet_id in lost]:
+            parcel.told(error)
 
     def end(self) -> None:
         """The link is closed: nobody will learn what arrived."""
-        self._fail(Unreachable("the connection was closed before the message was acknowledged"), [*self._on_the_way])
+        self._open = False
+        begun, waiting = [*self._on_the_way.values()], [*self._line]
+        self._on_the_way.clear()
+        self._line.clear()
+        for parcel in begun:
+            parcel.told(Unreachable("the connection was closed before the message was acknowledged"))
+        for parcel in waiting:
+            parcel.told(Unreachable(f"{parcel.topic} cannot be published: the connection was closed"))
 
-    def _fail(self, error: TidemillError, packet_ids: list[int]) -> None:
-        for packet_id in packet_ids:
-            future, _ = self._on_the_way.pop(packet_id)
-            self._places.release()
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # seen: its publisher may have gone
+    def _advance(self) -> None:
+        while self._line and self._open and len(self._on_the_way) < IN_FLIGHT:
+            parcel = self._line.popleft()
+            self._on_the_way[self._hand_over(parcel)] = parcel

@@ -123,3 +123,30 @@ class Subscription:
                 self.dropped += 1
                 waiting.ack()
                 return
+
+
+class Listener:
+    """The messages of one topic filter, handed to a function as they come; it is to acknowledge them."""
+
+    def __init__(
+        self,
+        topic_filter: str,
+        *,
+        qos: int,
+        take: Callable[[Message], None],
+        refused: Callable[[TidemillError], None],
+        close: Callable[[str], None],
+    ) -> None:
+        self.filter, self.qos = topic_filter, qos
+        self.offer = take
+        self._refused, self._close = refused, close
+
+    async def close(self) -> None:
+        """Unsubscribe."""
+        self._close(self.filter)
+
+    def end(self, error: TidemillError | None = None) -> list[Message]:
+        """Nothing is left, for nothing waits here."""
+        if error is not None:
+            self._refused(error)
+        return []

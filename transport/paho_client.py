@@ -1,0 +1,161 @@
+"""The only home of paho-mqtt: its client, set up once, and what it says turned into calls of a link."""
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
+from schemas.broker import BrokerAddress
+from schemas.errors import TidemillError, Unauthorized, Unreachable, Untrusted
+from transport.buffered_socket import BufferedSocket
+from transport.link import Link
+from transport.outbox import IN_FLIGHT
+from transport.subscription import Message
+from transport.tls import client_context
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 30.0
+CONNECT_S = 5.0  # for TCP and for TLS
+GOODBYE_S = 2.0  # for writing what is queued when closing
+_BACKLOG = 10_000  # QoS 0 messages that wait for a busy event loop; QoS 1 is bounded by the broker's window
+
+Post = Callable[..., None]
+"""Has a link's method called, on its event loop: ``post(method, *arguments)``."""
+
+
+class PahoClient(paho.Client):
+    """Paho's client. Who drives it calls ``begin`` once, then ``reconnect`` and the ``loop_…`` methods."""
+
+    def __init__(self, client_id: str, *, clean_session: bool) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=clean_session,
+            manual_ack=True,
+            reconnect_on_failure=False,  # our drivers do that
+        )
+        self.max_inflight_messages_set(IN_FLIGHT)
+        self.refused: TidemillError | None = None  # why the broker did not want the last connection
+        self.posted: Callable[[], int] = lambda: 0  # how many calls wait for the event loop
+        self.accepted = 0  # how many connections it wanted
+        self._connection = 0  # changes whenever a connection is made or lost, before anybody is told
+
+    def configure(self, address: BrokerAddress, will: tuple[str, bytes] | None, keepalive_s: int) -> None:
+        """Take what the connection needs to know. Raises BadInput for files that cannot be used."""
+        if will is not None:
+            self.will_set(*will, qos=1, retain=True)
+        if address.credentials is not None:
+            self.username_pw_set(*address.credentials)
+        self._tls = client_context(address) if address.tls else None
+        self._broker = f"{address.host}:{address.port}"
+        self.connect_async(address.host, address.port, keepalive_s)
+
+    def begin(self, link: Link, post: Post, want_write: Callable[[], None], *, tell_written: bool) -> None:
+        """Tell the link what happens.
+
+        Args:
+            link: Whom to tell.
+            post: How its methods are called.
+            want_write: Called when there is something to write; for that, paho never writes where somebody publishes.
+            tell_written: Tell of QoS 0 messages that were written; it takes paho some microseconds each.
+        """
+        self._link, self._post = link, post
+        if tell_written:
+            self.on_publish = lambda _c, _u, mid, _r, _p: post(link.published, mid)
+        self.on_connect = self._connected
+        self.on_disconnect = self._disconnected
+        self.on_message = self._received
+        self.on_subscribe = self._subscribed
+        self.on_unsubscribe = lambda _c, _u, mid, _r, _p: post(link.unsubscribed, mid)
+        self.on_socket_register_write = lambda *_: want_write()
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much was read from the network and not looked at yet."""
+        return self._sock.pending() if isinstance(self._sock, BufferedSocket) else 0
+
+    def send(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+        """Queue a message; returns its packet id."""
+        while True:
+            queued = self.publish(topic, payload, qos=qos, retain=retain)
+            if queued.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:  # its packet id was that of one still in flight
+                return queued.mid
+
+    def acknowledge(self, message: Message) -> None:
+        """Queue a PUBACK, unless it would go to another connection than the one that waits for it."""
+        if message.connection == self._connection:
+            self.ack(message.packet_id, message.qos)
+
+    def free(self) -> None:
+        """Close every socket and break every reference cycle now: the garbage collector would complain of them."""
+        self._reset_sockets()
+        self.on_connect = self.on_disconnect = self.on_message = self.on_publish = None
+        self.on_subscribe = self.on_unsubscribe = self.on_socket_register_write = None
+
+    def _create_socket(self) -> BufferedSocket:
+        """Connect as paho would, but at once with TLS, which closes the socket if the broker is not trusted.
+
+        Without TCP_NODELAY small messages wait for each other: milliseconds at a few hundred a second.
+        """
+        connection = socket.create_connection((self.host, self.port), CONNECT_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return BufferedSocket(self._tls.wrap_socket(connection, server_hostname=self.host) if self._tls else connection)
+
+    def _connected(self, _client: object, _data: object, _flags: object, reason: ReasonCode, _props: object) -> None:
+        if reason.is_failure:
+            refusal = f"the broker at {self._broker} refuses the connection: {reason.getName()}"
+            credentials = reason.getName() in {"Bad user name or password", "Not authorized"}
+            self.refused = Unauthorized(refusal) if credentials else Unreachable(refusal)
+        else:
+            self.accepted += 1
+            self._connection += 1
+            self._post(self._link.came_up)
+
+    def _disconnected(self, *_: object) -> None:
+        self._connection += 1
+
+    def _subscribed(self, _client: object, _data: object, mid: int, reasons: list[ReasonCode], _props: object) -> None:
+        granted = not any(reason.is_failure for reason in reasons)
+        self._post(self._answer_subscription, mid, granted)
+
+    def _answer_subscription(self, mid: int, granted: bool) -> None:
+        self._link.subscribed(mid, granted=granted)
+
+    def _received(self, _client: object, _data: object, received: paho.MQTTMessage) -> None:
+        if received.qos == 0 and self.posted() > _BACKLOG:
+            self._link.dropped += 1
+            return
+        message = Message(
+            topic=_topic_of(received),
+            payload=bytes(received.payload),
+            qos=received.qos,
+            retain=received.retain,
+            dup=received.dup,
+            packet_id=received.mid,
+            connection=self._connection,
+        )
+        self._post(self._link.arrived, message)
+
+    def _do_on_publish(self, mid: int, reason_code: Any, properties: Any) -> MQTTErrorCode:  # noqa: ANN401 - paho's
+        """A PUBACK came; paho tells of it with what it tells of QoS 0, or not at all."""
+        done = super()._do_on_publish(mid, reason_code, properties)
+        if self.on_publish is None:
+            self._post(self._link.published, mid)
+        return done
+
+
+def not_connected(broker: str, error: OSError | ValueError) -> TidemillError:
+    """Why there is no connection; a ValueError is a host name that cannot be one."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Untrusted(f"the certificate of the broker at {broker} is not trusted: {error.verify_message}")
+    return Unreachable(f"the broker at {broker} cannot be reached: {error}")
+
+
+def _topic_of(received: paho.MQTTMessage) -> str:
+    try:
+        return received.topic
+    except UnicodeDecodeError:
+        return ""  # which no subscription takes
