@@ -1,8 +1,10 @@
 """What the runtime needs of an MQTT broker; whoever runs an engine brings it along."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from schemas.errors import TidemillError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +28,27 @@ class Message(Protocol):
     def payload(self) -> bytes:
         """Its bytes."""
 
+    @property
+    def qos(self) -> int:
+        """At QoS 1 the broker sends it again until it is acknowledged."""
+
+    @property
+    def dup(self) -> bool:
+        """Whether the broker sent it before."""
+
     def ack(self) -> None:
         """Tell the broker that it need not send this message again."""
 
 
-class Subscription(Protocol):
-    """Messages of one topic filter, in the order in which they came."""
+Take = Callable[[Message], None]
+"""Gets each message as it comes, and sees to it that it is acknowledged."""
 
-    def __aiter__(self) -> AsyncIterator[Message]:
-        """Iterate over them as they come."""
+Told = Callable[[TidemillError | None], None]
+"""Called once, never before ``publish`` has returned: with None when the broker has it, or with why it has not."""
+
+
+class Subscription(Protocol):
+    """A topic filter that is listened to."""
 
     async def close(self) -> None:
         """Unsubscribe; a persistent session keeps nothing more for this filter."""
@@ -43,8 +57,8 @@ class Subscription(Protocol):
 class Broker(Protocol):
     """A connection that comes back by itself when it breaks."""
 
-    async def subscribe(self, topic_filter: str, qos: Literal[0, 1]) -> Subscription:
-        """Return once the broker has granted it. Messages are not acknowledged by themselves."""
+    async def subscribe(self, topic_filter: str, qos: Literal[0, 1], take: Take) -> Subscription:
+        """Return once the broker has granted it; ``take`` is called with each message, in the order they came."""
 
-    async def publish(self, publication: Publication) -> None:
-        """Return once the broker has it. Raises Unreachable when it had not within the connection's patience."""
+    def publish(self, publication: Publication, told: Told) -> None:
+        """Send as soon as there is a connection. Raises TooLarge."""

@@ -5,23 +5,29 @@ from datetime import UTC, datetime
 
 from pipeline_runtime.broker import Publication
 from pipeline_runtime.payloads import encode
-from pipeline_runtime.run import NodeFailed, Run
+from pipeline_runtime.run import Run
 
 MAX_LETTER_BYTES = 900_000  # links and brokers take a little more
 SHORTENED_BYTES = 100_000  # of a payload that makes the letter too large; escaped as JSON they may be six times that
 MAX_ERROR_CHARACTERS = 2_000
 
 
-def dead_letter(run: Run, failure: NodeFailed) -> Publication:
-    """The message with what went wrong, ready to be published."""
+def dead_letter(run: Run) -> Publication:
+    """The message of a failed run with what went wrong, ready to be published."""
+    failure = run.failure
+    return letter_of(run, failure.node if failure else run.lane.root_id, failure.reason if failure else "")
+
+
+def letter_of(run: Run, node: str, reason: str) -> Publication:
+    """A run's message with why it is put aside, and by which node."""
     payload = run.message.payload
-    letter = _letter(run, failure, payload)
+    letter = _letter(run, node, reason, payload)
     if len(letter) > MAX_LETTER_BYTES:
-        letter = _letter(run, failure, payload[:SHORTENED_BYTES])
+        letter = _letter(run, node, reason, payload[:SHORTENED_BYTES])
     return Publication(run.lane.dead_letters, letter)
 
 
-def _letter(run: Run, failure: NodeFailed, payload: bytes) -> bytes:
+def _letter(run: Run, node: str, reason: str, payload: bytes) -> bytes:
     text, encoding = _as_text(payload)
     return encode(
         {
@@ -29,11 +35,11 @@ def _letter(run: Run, failure: NodeFailed, payload: bytes) -> bytes:
             "encoding": encoding,
             "truncated": len(payload) < len(run.message.payload),
             "topic": run.message.topic,
-            "node": failure.node,
-            "error": failure.reason[:MAX_ERROR_CHARACTERS],
+            "node": node,
+            "error": reason[:MAX_ERROR_CHARACTERS],
             "at": datetime.now(UTC).isoformat(),
-            "pipeline": run.lane.pipeline,
-            "version": run.lane.version,
+            "pipeline": run.lane.loaded.plan.name,
+            "version": run.lane.loaded.version,
         }
     )
 

@@ -2,23 +2,27 @@
 
 import asyncio
 import logging
+from functools import partial
 
-from pipeline_runtime.broker import Broker, Publication
-from schemas.errors import Unreachable
+from pipeline_runtime.broker import Broker, Publication, Told
+from schemas.errors import TidemillError, Unreachable
 
 log = logging.getLogger(__name__)
 
-PAUSE_S = 1.0  # after a try that failed at once
+PAUSE_S = 1.0  # after a try that failed
 
 
-async def deliver(broker: Broker, publication: Publication) -> None:
+def deliver(broker: Broker, publication: Publication, told: Told) -> None:
     """Publish, again and again while the broker is away; the number of runs in flight bounds what may wait here.
 
-    A run whose answer waits here is not acknowledged, so nothing is lost if the worker ends meanwhile.
+    A run whose answer waits here is not acknowledged, so nothing is lost if the worker ends meanwhile. Raises TooLarge.
     """
-    while True:
-        try:
-            return await broker.publish(publication)
-        except Unreachable as error:
-            log.warning("publication is tried again", extra={"topic": publication.topic, "reason": str(error)})
-            await asyncio.sleep(PAUSE_S)
+    broker.publish(publication, partial(_told, broker, publication, told))
+
+
+def _told(broker: Broker, publication: Publication, told: Told, error: TidemillError | None) -> None:
+    if isinstance(error, Unreachable):
+        log.warning("publication is tried again", extra={"topic": publication.topic, "reason": str(error)})
+        asyncio.get_running_loop().call_later(PAUSE_S, deliver, broker, publication, told)
+    else:
+        told(error)

@@ -1,7 +1,8 @@
 """Answers messages with a pipeline, and swaps the pipeline between two of them.
 
-    message ─▶ room for one more run ─▶ Run ─▶ published ──────▶ acknowledged
-                                          └──▶ dead letter ──┘
+    message ─▶ backlog ─▶ room for one more run ─▶ Run ─▶ published ──────▶ acknowledged
+                                                    ├──▶ dead letter ──────┘
+                                                    └──▶ the pipeline stops, and keeps the message
 
 Roots are subscribed to with the QoS that the node names. A mqtt_sub in the middle always has QoS 0: at QoS 1 the
 broker's window of unacknowledged messages would be full of runs that wait for a message which cannot pass it.
@@ -9,23 +10,28 @@ broker's window of unacknowledged messages would be full of runs that wait for a
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
+from pipeline_runtime.backlog import Backlog
 from pipeline_runtime.broker import Broker, Message
 from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.dead_letters import dead_letter
 from pipeline_runtime.delivery import deliver
 from pipeline_runtime.inbox import Inbox
 from pipeline_runtime.lane import Lane
+from pipeline_runtime.lanes import emission, lanes_of
 from pipeline_runtime.listening import Listening
-from pipeline_runtime.loading import Loaded
-from pipeline_runtime.run import NodeFailed, Run
-from pipeline_runtime.turns import Order
+from pipeline_runtime.loaded import Loaded
+from pipeline_runtime.outcomes import Outcomes
+from pipeline_runtime.run import Run
+from pipeline_runtime.statistics import NodeStatistics
+from pipeline_runtime.together import advance_together
+from pipeline_runtime.turns import Orders
 from schemas.errors import TidemillError
 
 log = logging.getLogger(__name__)
-
-MAX_IN_FLIGHT = 64  # runs that wait for something; brokers send about 20 unacknowledged messages
 
 
 @dataclass(slots=True)
@@ -39,26 +45,31 @@ class Counters:
 
 
 class Engine:
-    """Runs one pipeline. Its tasks belong to the group it is given.
+    """Runs one pipeline, on one event loop.
 
     A cautious engine has one message in hand at a time, and the guard told of it, until ``be_bold`` is called.
     """
 
-    def __init__(
-        self, broker: Broker, tasks: asyncio.TaskGroup, *, guard: CrashGuard | None = None, cautious: bool = False
-    ) -> None:
+    def __init__(self, broker: Broker, *, guard: CrashGuard | None = None, cautious: bool = False) -> None:
         self.loaded: Loaded | None = None
         self.counters = Counters()
-        self._broker = broker
-        self._tasks = tasks
-        self._guard = guard or CrashGuard()
+        self.statistics: dict[str, NodeStatistics] = {}  # by the node's id
+        self.outcomes = Outcomes()
+        self.backlog = Backlog()
+        self.stopped = ""  # why the pipeline has stopped itself
+        self.broker = broker
+        self.guard = guard or CrashGuard()
         self._cautious = cautious
-        self._room = asyncio.Semaphore(1 if cautious else MAX_IN_FLIGHT)
-        self._lanes: dict[str, Lane] = {}  # by the root's topic filter, like the next two
-        self._orders: dict[str, Order] = {}
+        self._lanes: Mapping[str, Lane] = {}  # by the root's topic filter, like the next two
+        self._orders: dict[str, Orders] = {}
         self._inboxes: dict[str, Inbox] = {}
-        self._listening = Listening(broker, tasks, self._take)
-        self._runs: set[asyncio.Task[None]] = set()
+        self._listening = Listening(broker, self._take)
+        self._runs: set[Run] = set()
+        self._held = 0  # how many want no run to begin now
+        self._pump_is_due = False
+        self._none_in_flight = asyncio.Event()
+        self._none_in_flight.set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def swap(self, loaded: Loaded) -> None:
         """Answer with this pipeline from the next message on; runs in flight end with the one they began with.
@@ -66,85 +77,174 @@ class Engine:
         A topic that both pipelines listen to loses no message. On an error the pipeline from before goes on.
 
         Raises:
-            TidemillError: the broker refused a topic, or did not answer.
+            TidemillError: a node could not be opened; the broker refused a topic, or did not answer.
         """
-        await self._listening.change(loaded.plan.subscriptions, lambda: self._switch(loaded))
+        before, handed_over = self.loaded, False
+        self._held += 1
+        try:
+            if before is not None and before.shares_state_with(loaded):
+                handed_over = True
+                await self._none_in_flight.wait()
+                await before.close_stateful()
+            await loaded.open()
+            try:
+                await self._listening.change(loaded.plan.subscriptions)
+            except BaseException:
+                await loaded.close()
+                raise
+            self._switch(loaded)
+        except TidemillError:
+            if before is not None and handed_over:
+                await before.open()
+            raise
+        finally:
+            self._held -= 1
+            self._look()
+        if before is not None and before.runs == 0:
+            await before.close()
 
     def be_bold(self) -> None:
         """Take many messages in hand again."""
         if self._cautious:
             self._cautious = False
-            self._guard.relax()
-            for _ in range(MAX_IN_FLIGHT - 1):
-                self._room.release()
+            self.guard.relax()
+            self._look()
 
     async def drain(self, timeout_s: float) -> None:
         """Begin no more runs, end those in flight, give up on late ones: the broker sends their messages again."""
-        self._listening.stop()
-        if self._runs:
-            _, late = await asyncio.wait(self._runs, timeout=timeout_s)
-            for run in late:
-                run.cancel()
+        self._held += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._none_in_flight.wait()
+        except TimeoutError:
+            for run in self._runs:
+                run.abort()
+        if self.loaded is not None:
+            await self.loaded.close()
+        await asyncio.gather(*self._closing)
+
+    def emit(self, loaded: Loaded, node: str, value: object) -> None:
+        """Begin a run behind a node with a value that no message brought. A pipeline that was swapped out cannot."""
+        if loaded is self.loaded:
+            self._take(*emission(node, value))
+
+    def ended(self, run: Run) -> None:
+        """A run has ended: acknowledge its message, or bury it."""
+        self.outcomes.add(run)
+        if run.failure is None:
+            self.counters.answered += 1
+            self._release(run)
+            run.message.ack()
+            return
+        failure = run.failure
+        self.counters.failed += 1
+        self.counters.last_failure = str(failure)
+        log.info("message failed", extra={"node": failure.node, "reason": failure.reason})
+        if run.lane.stops_at(failure.node):
+            self._stop(run)
+        else:
+            self._bury(run)
+
+    def _stop(self, run: Run) -> None:
+        if not self.stopped and run.failure is not None:
+            self.stopped = f"stopped, as its on_error says: {run.failure}"
+        self.backlog.put_back(run.message, run.lane.key)
+        self._release(run)
+
+    def _bury(self, run: Run) -> None:
+        def told(error: TidemillError | None) -> None:
+            if error is not None:  # to try again would not help, and a message that is kept would hold up all others
+                log.error("dead letter refused", extra={"topic": run.lane.dead_letters, "reason": str(error)})
+            self._release(run)
+            run.message.ack()
+
+        try:
+            deliver(self.broker, dead_letter(run), told)
+        except TidemillError as error:
+            told(error)
+
+    def _release(self, run: Run) -> None:
+        self._runs.discard(run)
+        loaded = run.lane.loaded
+        loaded.runs -= 1
+        if loaded.runs == 0 and loaded is not self.loaded:
+            task = asyncio.get_running_loop().create_task(loaded.close(), name="close a pipeline that was swapped out")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        if not self._runs:
+            self._none_in_flight.set()
+        if self.backlog:
+            self._look()
 
     def _switch(self, loaded: Loaded) -> None:
         """The moment between two messages; nothing is awaited here."""
         self.loaded = loaded
-        self.counters.last_failure = ""  # of the pipeline before
+        self.counters.last_failure = self.stopped = ""  # of the pipeline before
+        self.backlog.follow(loaded.plan.queue)
         filters = set(loaded.plan.filters.values())  # of others, runs in flight keep hold themselves
-        self._orders = {topic_filter: self._orders.get(topic_filter, Order()) for topic_filter in filters}
+        self._orders = {topic_filter: self._orders.get(topic_filter, Orders()) for topic_filter in filters}
         self._inboxes = {topic_filter: self._inboxes.get(topic_filter, Inbox()) for topic_filter in filters}
-        self._lanes = {loaded.plan.filters[root]: self._lane(loaded, root) for root in loaded.plan.roots}
+        ids = [step.id for step in loaded.plan.steps]
+        self.statistics = {node: self.statistics.get(node, NodeStatistics()) for node in ids}
+        self._lanes = lanes_of(loaded, self._orders, self._inboxes, self.statistics)
 
-    def _lane(self, loaded: Loaded, root: str) -> Lane:
-        plan = loaded.plan
-        steps, filters = plan.routes[root], plan.filters
-        return Lane(
-            root=root,
-            steps=tuple(loaded.steps[step.id] for step in steps),
-            order=self._orders[filters[root]],
-            inboxes={step.id: self._inboxes[filters[step.id]] for step in steps if step.id in filters},
-            pipeline=plan.name,
-            version=loaded.version,
-            dead_letters=plan.dead_letters,
-        )
-
-    async def _take(self, message: Message, topic_filter: str) -> None:
-        if topic_filter in self._lanes:
-            await self._begin(message, topic_filter)
+    def _take(self, key: str, message: Message) -> None:
+        """A message came."""
+        inbox = self._inboxes.get(key) if key not in self._lanes else None
+        if inbox is not None:
+            inbox.deliver(message)
             return
-        if topic_filter in self._inboxes:
-            self._inboxes[topic_filter].deliver(message.payload)
-        message.ack()
+        self.backlog.add(message, key)
+        self._look()
 
-    async def _begin(self, message: Message, topic_filter: str) -> None:
-        await self._room.acquire()
-        lane = self._lanes.get(topic_filter)  # not sooner: it may have been swapped meanwhile
-        if lane is None:
-            self._room.release()
-            message.ack()  # the pipeline listens to this topic no longer
-            return
-        self.counters.received += 1
-        task = self._tasks.create_task(self._answer(Run(message, lane, self._broker, self._guard)), name="run")
-        self._runs.add(task)
-        task.add_done_callback(self._ended)
+    def _look(self) -> None:
+        """Begin runs in the next turn of the loop: what comes in one piece is begun together."""
+        if not self._pump_is_due and not self._held:
+            self._pump_is_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._runs.discard(task)
-        self._room.release()
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        while self.backlog and not self._held and not self.stopped:
+            begun = self._begin()
+            if not begun:
+                return
+            for lane, together in groupby(begun, key=lambda run: run.lane):
+                _advance(lane, list(together))
 
-    async def _answer(self, run: Run) -> None:
-        try:
-            await run.finish()
-            self.counters.answered += 1
-        except NodeFailed as failure:
-            self.counters.failed += 1
-            self.counters.last_failure = str(failure)
-            log.info("message failed", extra={"node": failure.node, "reason": failure.reason})
-            await self._bury(run, failure)
-        run.message.ack()
+    def _begin(self) -> list[Run]:
+        """As many runs as there is room for."""
+        loaded, begun = self.loaded, []
+        most = 1 if self._cautious or loaded is None else loaded.plan.queue.in_flight
+        while self.backlog and len(self._runs) < most:
+            message, key = self.backlog.take()
+            lane = self._lanes.get(key)
+            if lane is None:
+                self._pass_on(message, key)
+                continue
+            self.counters.received += 1
+            run = Run(message, lane, self)
+            lane.loaded.runs += 1
+            self._runs.add(run)
+            begun.append(run)
+        if begun:
+            self._none_in_flight.clear()
+        return begun
 
-    async def _bury(self, run: Run, failure: NodeFailed) -> None:
-        try:
-            await deliver(self._broker, dead_letter(run, failure))
-        except TidemillError:  # to try again would not help, and a message that is kept would hold up all others
-            log.exception("dead letter refused", extra={"topic": run.lane.dead_letters})
+    def _pass_on(self, message: Message, key: str) -> None:
+        """It came for a mqtt_sub in the middle before that was there, or the pipeline listens to it no longer."""
+        if key in self._inboxes:
+            self._inboxes[key].deliver(message)
+        else:
+            message.ack()
+
+
+def _advance(lane: Lane, runs: list[Run]) -> None:
+    if lane.batching and len(runs) > 1:
+        for run in runs:
+            run.start()
+        advance_together(runs)
+        return
+    for run in runs:
+        run.start()
+        run.advance()

@@ -79,7 +79,7 @@ def _undeclared_joins(spec: PipelineSpec, graph: "nx.DiGraph[str]", steps: Mappi
 
 def _bad_queue(spec: PipelineSpec, steps: Mapping[str, Step]) -> Iterator[Finding]:
     """Tell of roots that are to hold back messages which nothing can hold back."""
-    if "overflow" not in spec.queue.model_fields_set or spec.queue.overflow != "block":
+    if spec.queue.overflow != "block":
         return
     for node_id, step in steps.items():
         if not step.inputs and step.links.subscribes and step.links.qos == 0:

@@ -1,26 +1,25 @@
-"""An engine's subscriptions: changed without a gap where they stay the same; a task each hands messages on."""
+"""An engine's subscriptions: changed without a gap where they stay the same."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 from pipeline_runtime.broker import Broker, Message, Subscription
 from pipeline_runtime.plan import Subscribed
 from schemas.errors import TidemillError
 
-Take = Callable[[Message, str], Awaitable[None]]
-"""Gets each message, with the filter it came by; while it is awaited, no other message of that filter is handed on."""
+Take = Callable[[str, Message], None]
+"""Gets each message, with the filter it came by."""
 
 
 class Listening:
-    """What is subscribed to. Its tasks belong to the group it is given."""
+    """What is subscribed to."""
 
-    def __init__(self, broker: Broker, tasks: asyncio.TaskGroup, take: Take) -> None:
-        self._broker, self._tasks, self._take = broker, tasks, take
+    def __init__(self, broker: Broker, take: Take) -> None:
+        self._broker, self._take = broker, take
         self._subscriptions: dict[Subscribed, Subscription] = {}
-        self._listeners: set[asyncio.Task[None]] = set()
 
-    async def change(self, wanted: Collection[Subscribed], switch: Callable[[], None]) -> None:
-        """Listen to these and no others; ``switch`` is called when all is granted and nothing new was handed on yet.
+    async def change(self, wanted: Collection[Subscribed]) -> None:
+        """Listen to these and no others. Messages of a new one may come before all are granted.
 
         Raises:
             TidemillError: the broker refused one, or did not answer. What was listened to before still is.
@@ -32,28 +31,15 @@ class Listening:
         try:
             for key in wanted:
                 if key not in self._subscriptions:
-                    fresh[key] = await self._broker.subscribe(*key)
+                    fresh[key] = await self._subscribe(key)
         except TidemillError:
             for subscription in fresh.values():
                 await subscription.close()
             for key in gone:
-                self._listen(key, await self._broker.subscribe(*key))
+                self._subscriptions[key] = await self._subscribe(key)
             raise
-        switch()
-        for key, subscription in fresh.items():
-            self._listen(key, subscription)
+        self._subscriptions |= fresh
 
-    def stop(self) -> None:
-        """Hand on nothing more. The subscriptions stay: a persistent session keeps what comes."""
-        for listener in self._listeners:
-            listener.cancel()
-
-    def _listen(self, key: Subscribed, subscription: Subscription) -> None:
-        self._subscriptions[key] = subscription
-        listener = self._tasks.create_task(self._hand_on(key[0], subscription), name=f"listen to {key[0]}")
-        self._listeners.add(listener)
-        listener.add_done_callback(self._listeners.discard)
-
-    async def _hand_on(self, topic_filter: str, subscription: Subscription) -> None:
-        async for message in subscription:
-            await self._take(message, topic_filter)
+    async def _subscribe(self, key: Subscribed) -> Subscription:
+        topic_filter, qos = key
+        return await self._broker.subscribe(topic_filter, qos, partial(self._take, topic_filter))

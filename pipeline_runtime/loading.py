@@ -1,39 +1,41 @@
 """Makes a plan ready to run, off to the side: loads what it refers to, warms it, builds its nodes."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from pipeline_runtime.lane import LiveStep
 from pipeline_runtime.library_module import Library
-from pipeline_runtime.node_type import Fittings
+from pipeline_runtime.loaded import LiveNode, Loaded, named
+from pipeline_runtime.node_type import Fittings, emit_nothing
 from pipeline_runtime.onnx_model import OnnxModel
-from pipeline_runtime.plan import Plan, Step
-from schemas.errors import BadInput, TidemillError
+from pipeline_runtime.plan import Plan
+from schemas.errors import BadInput
 from schemas.names import LibraryName, ModelRef
 
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A plan with everything it needs in memory."""
-
-    plan: Plan
-    version: int
-    models: Mapping[ModelRef, OnnxModel]
-    libraries: Mapping[LibraryName, Library]
-    steps: Mapping[str, LiveStep]  # by the node's id
+Emit = Callable[[Loaded, str, object], None]
+"""Begins a run behind the node of that id with a value."""
 
 
-def load(
+def load(  # noqa: PLR0913 - each is a fact that nothing else tells
     plan: Plan,
     version: int,
     *,
     models: Mapping[ModelRef, Path],
     libraries: Mapping[LibraryName, Path],
     before: Loaded | None = None,
+    state: Path | None = None,
+    emit: Emit | None = None,
 ) -> Loaded:
     """Load a plan; what ``before`` holds of the same file is used again. Blocks: call it through a thread.
+
+    Args:
+        plan: what to load.
+        version: of the pipeline.
+        models: the file of each model that the plan refers to.
+        libraries: the file of each library.
+        before: what was loaded last.
+        state: a folder for what nodes must not lose when the process ends; each gets one of its own in it.
+        emit: how nodes begin runs; without it they cannot.
 
     Raises:
         BadInput: naming the node whose model or library is not there, cannot be loaded, or does not fit it.
@@ -42,9 +44,9 @@ def load(
     held_libraries = {(library.name, library.path): library for library in before.libraries.values()} if before else {}
     loaded_models: dict[ModelRef, OnnxModel] = {}
     loaded_libraries: dict[LibraryName, Library] = {}
-    steps = {}
+    loaded = Loaded(plan, version, loaded_models, loaded_libraries)
     for step in plan.steps:
-        with _named(step):
+        with named(step):
             model, library = step.links.model, step.links.library
             if model is not None and model not in loaded_models:
                 path = _path(models, model, "model")
@@ -52,18 +54,16 @@ def load(
             if library is not None and library not in loaded_libraries:
                 path = _path(libraries, library, "library")
                 loaded_libraries[library] = held_libraries.get((library, path)) or Library(library, path)
-            node = step.type.make(step.params, Fittings(step.id, loaded_models, loaded_libraries, plan.name))
-            join_all = step.join == "all"
-            steps[step.id] = LiveStep(step.id, step.inputs, step.parents, join_all, step.on_error, node)
-    return Loaded(plan, version, loaded_models, loaded_libraries, steps)
-
-
-@contextmanager
-def _named(step: Step) -> Iterator[None]:
-    try:
-        yield
-    except TidemillError as error:
-        raise BadInput(f"node {step.id!r}: {error}") from error
+            fittings = Fittings(
+                node=step.id,
+                models=loaded_models,
+                libraries=loaded_libraries,
+                pipeline=plan.name,
+                state=state / step.id if state else None,
+                emit=partial(emit, loaded, step.id) if emit else emit_nothing,
+            )
+            loaded.nodes[step.id] = LiveNode(step, step.type.make(step.params, fittings))
+    return loaded
 
 
 def _path(paths: Mapping[str, Path], name: str, kind: str) -> Path:

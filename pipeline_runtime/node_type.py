@@ -1,7 +1,7 @@
 """What a node type is: a name, its parameters, and how a node of it is made and asked."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from schemas.names import LibraryName, ModelRef
 
 if TYPE_CHECKING:  # the controller checks pipelines, and must not load onnxruntime for that
+    from pipeline_runtime.broker import Message
     from pipeline_runtime.library_module import Library
     from pipeline_runtime.onnx_model import OnnxModel
     from pipeline_runtime.run import Run
@@ -38,7 +39,8 @@ class NodeParams(BaseModel):
         return Links()
 
 
-def _emit_nothing(_: object) -> None:
+def emit_nothing(_: object) -> None:
+    """For nodes that nobody runs."""
     raise RuntimeError("nobody listens to this node")
 
 
@@ -51,7 +53,7 @@ class Fittings:
     libraries: "Mapping[LibraryName, Library]"
     pipeline: str = ""
     state: Path | None = None  # a folder that outlives the process, for what the node must not lose
-    emit: Callable[[object], None] = _emit_nothing  # begins a run behind this node with a value that no message brought
+    emit: Callable[[object], None] = emit_nothing  # begins a run behind this node with a value that no message brought
 
 
 class Nothing(Enum):
@@ -93,6 +95,26 @@ class Node(ABC):
         """
 
 
+class RootNode(Node):
+    """A node whose messages begin runs."""
+
+    def resolve(self, value: object, run: "Run", /) -> object | Awaitable[object]:
+        """Only one that may also stand in the middle resolves anything there."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def read(self, message: "Message", /) -> object:
+        """What the message says. Raises BadPayload."""
+
+    @abstractmethod
+    def levels(self, topic: str, /) -> Mapping[str, str]:
+        """The named levels of a topic."""
+
+    @abstractmethod
+    def key(self, value: object, levels: Mapping[str, str], /) -> Hashable:
+        """Messages with the same key keep their order; None for all of them. Raises BadPayload."""
+
+
 class BatchNode(Node):
     """A node that answers several messages for less than it answers each."""
 
@@ -119,6 +141,7 @@ class NodeType(Generic[P]):
     example: str  # a node of this type in YAML, as it stands in a document
     starts_runs: bool = False  # without inputs, each of its messages is a run
     may_skip: bool = False  # it may give SKIPPED of itself
+    keeps_state: bool = False  # in ``Fittings.state``: the old one is closed before the new one of that id is opened
     branches: Callable[[P], tuple[str, ...]] = _no_branches  # the names of its branches; behind them stands ``id.name``
 
 
@@ -131,6 +154,9 @@ class Registry:
     def get(self, name: str) -> NodeType[Any] | None:
         """The type of that name, if there is one."""
         return self._types.get(name)
+
+    def __iter__(self) -> Iterator[NodeType[Any]]:
+        return iter(self._types.values())
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -30,3 +30,15 @@ def encode(value: object) -> bytes:
         return orjson.dumps(value, option=_DUMP)
     except orjson.JSONEncodeError as error:
         raise BadPayload(f"the result cannot be written as JSON: {error}") from error
+
+
+def shown(value: object, characters: int) -> str:
+    """A value for people's eyes: JSON as far as it goes, text as it is, cut after that many characters."""
+    if isinstance(value, bytes):
+        text = value[: 4 * characters].decode(errors="replace")
+    else:
+        try:
+            text = orjson.dumps(value, default=repr, option=_DUMP).decode()
+        except orjson.JSONEncodeError:  # nested too deep
+            text = repr(value)
+    return text if len(text) <= characters else f"{text[:characters]}…"

@@ -56,6 +56,10 @@ class Plan:
     routes: Mapping[str, tuple[Step, ...]]  # node's id → the steps behind it, in order
     roots: tuple[str, ...]  # the nodes whose messages begin runs
 
+    def step(self, node: str) -> Step:
+        """The step with that id."""
+        return next(step for step in self.steps if step.id == node)
+
     @property
     def models(self) -> frozenset[ModelRef]:
         """Every model that a node refers to."""

@@ -1,16 +1,25 @@
-"""Takes one message through a pipeline: a straight loop over the nodes, and tasks only where one really waits."""
+"""Takes one message through a pipeline: a straight loop over the nodes, and a task only where one really waits.
+
+start ─▶ advance ─▶ … a node waits … ─▶ advance ─▶ all published ─▶ ended
+            └ a node fails ─▶ asked again, or: nothing more is waited for ─▶ ended, with the failure
+"""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Hashable, Mapping, Sequence
+from functools import partial
+from time import perf_counter_ns
+from typing import Protocol
 
 from pipeline_runtime.broker import Broker, Message, Publication
 from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.delivery import deliver
-from pipeline_runtime.lane import Lane, LiveStep
-from pipeline_runtime.node_type import SKIPPED, Branches
-from pipeline_runtime.payloads import decode
-from pipeline_runtime.plan import Source
+from pipeline_runtime.lane import Lane, LaneStep
+from pipeline_runtime.node_type import SKIPPED
 from schemas.errors import BadPayload, TidemillError
+
+_ALL = 1_000_000  # a position behind every node
+_LONGEST_BACKOFF_S = 60.0
+_PLAIN = frozenset({dict, list, str, float, int, bool, type(None), type(SKIPPED), bytes})  # nothing to wait for
 
 
 class NodeFailed(Exception):
@@ -22,132 +31,218 @@ class NodeFailed(Exception):
         super().__init__(f"{node}: {self.reason}")
 
 
+class Host(Protocol):
+    """Who begins runs."""
+
+    broker: Broker
+    guard: CrashGuard
+
+    def ended(self, run: "Run", /) -> None:
+        """The run has ended: everything is published, or ``run.failure`` says why not."""
+
+
+class Pending:
+    """Stands where a result is still to come."""
+
+
+PENDING = Pending()
+
+
 class Run:
     """One message's way through a lane. Every node runs once, and its result is kept for those behind it."""
 
-    def __init__(self, message: Message, lane: Lane, broker: Broker, guard: CrashGuard | None = None) -> None:
+    __slots__ = (
+        "_attempts", "_expected", "_host", "_key", "_number", "_order", "_over", "_todo", "_unsent", "_waiting",
+        "durations_ns", "failure", "lane", "message", "results", "values",
+    )  # fmt: skip
+
+    def __init__(self, message: Message, lane: Lane, host: Host) -> None:
         self.message = message
         self.lane = lane
-        self.results: dict[str, object] = {}
-        self.values: dict[str, str] = {}  # the named levels of the message's topic
-        self._broker = broker
-        self._guard = guard or CrashGuard()
-        self._number = lane.order.begin()
-        self._waiting: dict[asyncio.Future[object], str] = {}  # what a node waits for → its id
-        self._expected: list[asyncio.Future[bytes]] = []
-        self._sent: list[tuple[str, asyncio.Task[None]]] = []
+        self.values: Mapping[str, str] = {}  # the named levels of the message's topic
+        self.results: list[object] = [PENDING] * (len(lane.steps) + 1)  # by position
+        self.durations_ns = [0] * (len(lane.steps) + 1)  # while a node is waited for: when that began
+        self.failure: NodeFailed | None = None
+        self._host = host
+        self._todo: Sequence[LaneStep] = lane.steps
+        self._waiting: dict[int, asyncio.Future[object] | asyncio.TimerHandle] = {}  # by position
+        self._attempts: dict[int, int] = {}  # by position
+        self._expected: list[asyncio.Future[Message]] = []
+        self._unsent = 0
+        self._over = False
+        self._key: Hashable = None
+        self._order = lane.orders.of(None)
+        self._number = -1
 
-    async def finish(self) -> None:
-        """Resolve every node; return when everything is published.
-
-        Raises:
-            NodeFailed: by the first node that failed. What other nodes had published before stays published.
-        """
-        try:
-            await self._resolve()
-            for node, sending in self._sent:
-                try:
-                    await sending
-                except TidemillError as error:
-                    raise NodeFailed(node, error) from error
-        except NodeFailed:
-            await asyncio.gather(*(sending for _, sending in self._sent), return_exceptions=True)
-            raise
-        finally:
-            await self._let_go()
-
-    async def _resolve(self) -> None:
+    def start(self) -> None:
+        """Read the message. Runs of one lane are started in the order in which their messages came."""
         root = self.lane.root
         try:
-            self._guard.enter(self.message)
-            self.results[root] = decode(self.message.payload)
+            self._host.guard.enter(self.message)
+            self.results[0] = root.read(self.message)
+            self.values = root.levels(self.message.topic)
+            self._key = root.key(self.results[0], self.values)
         except BadPayload as error:
-            raise NodeFailed(root, error) from error
-        later = self._advance(self.lane.steps)
-        while self._waiting:
-            done, _ = await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
-            for future in done:
-                self._take(future)
-            later = self._advance(later)
+            self.failure = NodeFailed(self.lane.root_id, error)
+            self._todo = ()
+        if self._key is not None:
+            self._order = self.lane.orders.of(self._key)
+        self._number = self._order.begin()
 
-    def _advance(self, steps: Sequence[LiveStep]) -> list[LiveStep]:
-        """Resolve what can be resolved without waiting; the steps that cannot yet are returned."""
-        later: list[LiveStep] = []
-        blocked = set(self._waiting.values())
-        for step in steps:
-            if not blocked.isdisjoint(step.parents):
-                blocked.add(step.id)
+    def advance(self, until: int = _ALL) -> None:
+        """Resolve what can be resolved without waiting, of the nodes before that position."""
+        results, todo = self.results, self._todo
+        later: list[LaneStep] = []
+        for index, step in enumerate(todo):
+            if step.position >= until:
+                self._todo = [*later, *todo[index:]]
+                return
+            if (self._waiting or later) and any(results[parent] is PENDING for parent in step.parents):
                 later.append(step)
                 continue
+            if (value := step.value(results)) is SKIPPED:
+                results[step.position] = SKIPPED
+                step.statistics.skipped += 1
+                continue
+            began_ns = perf_counter_ns()
             try:
-                value = self._input(step)
-                result = SKIPPED if value is SKIPPED else step.node.resolve(value, self)
-            except Exception as error:  # a library may raise anything; it costs this message, not the worker
-                raise NodeFailed(step.id, error) from error
+                result = step.node.resolve(value, self)
+            except Exception as error:  # noqa: BLE001 - a library may raise anything; it costs this message, not the worker
+                result = error
+            self.accept(step, result, began_ns)
+            if self.failure:
+                return
+        self._todo = later
+        if until == _ALL and not later:
+            self._end_if_done()
+
+    def take(self, step: LaneStep) -> object:
+        """The input of a step that is to be resolved together with other runs'; SKIPPED when it is not to be."""
+        results = self.results
+        if step not in self._todo or any(results[parent] is PENDING for parent in step.parents):
+            return SKIPPED
+        value = step.value(results)
+        if value is not SKIPPED:
+            self._todo = [other for other in self._todo if other is not step]
+        return value
+
+    def accept(self, step: LaneStep, result: object, began_ns: int) -> None:
+        """Keep what a node gave: a result, an exception, or something to wait for."""
+        place = step.position
+        if type(result) not in _PLAIN:
+            if isinstance(result, Exception):
+                self._try_again_or_fail(step, result)
+                return
             if isinstance(result, Awaitable):
-                self._waiting[asyncio.ensure_future(result)] = step.id
-                blocked.add(step.id)
+                self.durations_ns[place] = began_ns
+                future = asyncio.ensure_future(result)
+                self._waiting[place] = future
+                future.add_done_callback(partial(self._came, step))
+                return
+        self._keep(step, result, began_ns)
+
+    def _keep(self, step: LaneStep, result: object, began_ns: int) -> None:
+        duration_ns = perf_counter_ns() - began_ns
+        self.results[step.position] = result
+        self.durations_ns[step.position] = duration_ns
+        step.statistics.took(duration_ns)
+
+    def _came(self, step: LaneStep, future: "asyncio.Future[object]") -> None:
+        """What a node waited for is there."""
+        del self._waiting[step.position]
+        if self.failure is None and not self._over:
+            error = (
+                asyncio.CancelledError("what it waited for was cancelled") if future.cancelled() else future.exception()
+            )
+            if error is not None:
+                self._try_again_or_fail(step, error)
             else:
-                self.results[step.id] = result
-        return later
+                self._keep(step, future.result(), self.durations_ns[step.position])
+                self.advance()
+                return
+        elif not future.cancelled():
+            future.exception()  # seen
+        self._end_if_done()
 
-    def _input(self, step: LiveStep) -> object:
-        given = {str(source): self._given_by(source) for source in step.inputs}
-        if len(step.inputs) == 1:
-            return next(iter(given.values()))
-        there = {source: value for source, value in given.items() if value is not SKIPPED}
-        enough = len(there) == len(given) if step.join_all else bool(there)
-        return there if enough else SKIPPED
+    def _try_again_or_fail(self, step: LaneStep, error: BaseException) -> None:
+        tried, policy = self._attempts.get(step.position, 0), step.on_error
+        step.statistics.failed += 1
+        if tried >= policy.retry:
+            self._fail(NodeFailed(step.id, error))
+            return
+        self._attempts[step.position] = tried + 1
+        pause_s = min(policy.backoff * 2**tried, _LONGEST_BACKOFF_S)
+        self._waiting[step.position] = asyncio.get_running_loop().call_later(pause_s, self._again, step)
 
-    def _given_by(self, source: Source) -> object:
-        result = self.results[source.node]
-        return result.values.get(source.branch, SKIPPED) if isinstance(result, Branches) else result
+    def _again(self, step: LaneStep) -> None:
+        del self._waiting[step.position]
+        self._todo = sorted([step, *self._todo], key=lambda one: one.position)
+        self.advance()
 
-    def _take(self, future: "asyncio.Future[object]") -> None:
-        node = self._waiting.pop(future)
-        try:
-            self.results[node] = future.result()
-        except (
-            Exception,
-            asyncio.CancelledError,
-        ) as error:  # as above; it is what the node waited for that was cancelled
-            raise NodeFailed(node, error) from error
+    def _fail(self, failure: NodeFailed) -> None:
+        if self.failure is None:
+            self.failure = failure
+        self._todo = ()
+        self._let_go()
+        self._end_if_done()
 
-    async def _let_go(self) -> None:
-        """Wait for nothing any more, and let later runs pass."""
+    def abort(self) -> None:
+        """Give the message up without a word: the broker sends it again."""
+        self._over = True
+        self._todo = ()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Wait for nothing any more."""
+        for place, what in list(self._waiting.items()):
+            what.cancel()
+            if isinstance(what, asyncio.TimerHandle):
+                del self._waiting[place]
         for expected in self._expected:
             expected.cancel()
-        begun: list[asyncio.Future[object] | asyncio.Task[None]] = [*self._waiting]
-        begun += [sending for _, sending in self._sent if not sending.done()]
-        for future in begun:
-            future.cancel()
-        if begun:
-            await asyncio.gather(*begun, return_exceptions=True)
-        self._guard.leave()
-        self.lane.order.end(self._number)
+
+    def end_if_done(self) -> None:
+        """For one that failed before it began."""
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._over or self._todo or self._waiting or self._unsent:
+            return
+        self._over = True
+        for expected in self._expected:
+            expected.cancel()
+        self._host.guard.leave()
+        self.lane.orders.end(self._key, self._number)
+        self._host.ended(self)
 
     def send(self, node: str, publication: Publication) -> None:
-        """Publish in the background; the run ends when the broker has it."""
-        self._sent.append((node, asyncio.create_task(deliver(self._broker, publication), name="publish")))
-        self.lane.order.at(node).leave(self._number)
+        """Publish in the background; the run ends when the broker has it. Raises TooLarge."""
+        self._unsent += 1
+        try:
+            deliver(self._host.broker, publication, partial(self._sent, node))
+        except TidemillError:
+            self._unsent -= 1
+            raise
+        finally:
+            self._order.at(node).leave(self._number)
+
+    def _sent(self, node: str, error: TidemillError | None) -> None:
+        self._unsent -= 1
+        if error is not None and not self._over:
+            self._fail(NodeFailed(node, error))
+        else:
+            self._end_if_done()
 
     def is_first_at(self, node: str) -> bool:
         """Whether the answers to all earlier messages have left this node."""
-        return self.lane.order.at(node).is_first(self._number)
+        return self._order.at(node).is_first(self._number)
 
     async def turn_at(self, node: str) -> None:
         """Return when the answers to all earlier messages have left this node."""
-        await self.lane.order.at(node).wait(self._number)
+        await self._order.at(node).wait(self._number)
 
-    def next_message(self, node: str, timeout_s: float) -> Awaitable[object]:
-        """The next message of a mqtt_sub in the middle; it counts from this call on."""
-        coming = self.lane.inboxes[node].next_payload()
+    def next_message(self, node: str, correlation: Hashable = None) -> "asyncio.Future[Message]":
+        """The next message of a mqtt_sub in the middle, or the next with that correlation; it counts from now on."""
+        coming = self.lane.inboxes[node].next_message(correlation)
         self._expected.append(coming)
-        return self._read(coming, timeout_s)
-
-    async def _read(self, coming: "asyncio.Future[bytes]", timeout_s: float) -> object:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return decode(await coming)
-        except TimeoutError as error:
-            raise BadPayload(f"no message came within {timeout_s:g} s") from error
+        return coming

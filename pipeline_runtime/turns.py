@@ -1,6 +1,7 @@
 """Lets answers leave in the order in which their messages came, though some take longer than others."""
 
 import asyncio
+from collections.abc import Hashable
 
 
 class Turns:
@@ -23,10 +24,13 @@ class Turns:
 
     def leave(self, number: int) -> None:
         """This run has passed or ended; saying so twice does no harm."""
-        self._waiting.pop(number, None)
         if number < self._next:
             return
-        self._past.add(number)
+        self._waiting.pop(number, None)
+        if number == self._next:
+            self._next += 1
+        else:
+            self._past.add(number)
         while self._next in self._past:
             self._past.remove(self._next)
             self._next += 1
@@ -36,7 +40,7 @@ class Turns:
 
 
 class Order:
-    """The runs of one subscription, numbered as their messages came; outlives a swap of the pipeline."""
+    """Runs that keep their order, numbered as their messages came."""
 
     def __init__(self) -> None:
         self._next = 0
@@ -59,10 +63,31 @@ class Order:
             turns = self._turns[node] = Turns(oldest, ended)
         return turns
 
-    def end(self, number: int) -> None:
-        """This run has ended: nobody waits for it any more."""
+    def end(self, number: int) -> bool:
+        """This run has ended: nobody waits for it any more. Returns whether it was the last."""
         del self._live[number]
         for turns in self._turns.values():
             turns.leave(number)
-        if not self._live:
-            self._turns.clear()  # nobody waits, and another plan may have other nodes
+        if self._live:
+            return False
+        self._turns.clear()  # nobody waits, and another plan may have other nodes
+        return True
+
+
+class Orders:
+    """The runs of one subscription, those of each key in an order of their own; outlives a swap of the pipeline."""
+
+    def __init__(self) -> None:
+        self._orders: dict[Hashable, Order] = {}
+
+    def of(self, key: Hashable) -> Order:
+        """The order of the runs with this key, for one that begins at once."""
+        order = self._orders.get(key)
+        if order is None:
+            order = self._orders[key] = Order()
+        return order
+
+    def end(self, key: Hashable, number: int) -> None:
+        """This run has ended."""
+        if self._orders[key].end(number) and key is not None:
+            del self._orders[key]

@@ -2,7 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    StringConstraints,
+    model_validator,
+)
 
 from schemas.names import Duration, Identifier, Name
 from schemas.topics import check_topic
@@ -30,7 +40,42 @@ class Queue(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     in_flight: Annotated[int, Field(ge=1, le=10_000)] = 64
     size: NonNegativeInt = 1000  # messages that wait for room
-    overflow: Literal["block", "drop_oldest", "drop_newest"] = "block"  # at QoS 0 nothing can block: drop_oldest
+    overflow: Literal["block", "drop_oldest", "drop_newest"] | None = None  # block, and drop_oldest at QoS 0
+
+
+class NodeFigures(BaseModel):
+    """How often a node ran since its worker began, and how long that took."""
+
+    model_config = ConfigDict(frozen=True)
+    ran: NonNegativeInt = 0
+    failed: NonNegativeInt = 0
+    skipped: NonNegativeInt = 0
+    mean_s: NonNegativeFloat = 0.0
+    p50_s: NonNegativeFloat = 0.0  # this and the next to a factor of two
+    p99_s: NonNegativeFloat = 0.0
+
+
+class NodeOutcome(BaseModel):
+    """What a node made of one message."""
+
+    model_config = ConfigDict(frozen=True)
+    node: str
+    state: Literal["done", "skipped", "not run"]
+    result: str = ""  # as JSON, cut if it is long
+    duration_s: NonNegativeFloat = 0.0
+
+
+class Outcome(BaseModel):
+    """One message's way through a pipeline, after its end."""
+
+    model_config = ConfigDict(frozen=True)
+    at: AwareDatetime
+    version: int
+    topic: str
+    payload: str  # as text, cut if it is long
+    nodes: tuple[NodeOutcome, ...]
+    failed_at: str = ""  # the node that failed
+    error: str = ""
 
 
 class Position(BaseModel):

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from schemas.names import EdgeName, ModelRef, Name
+from schemas.pipelines import NodeFigures
 from schemas.wire import Wire
 
 
@@ -60,6 +61,8 @@ class PipelineStatus(_Status):
     received: NonNegativeInt = 0
     answered: NonNegativeInt = 0
     failed: NonNegativeInt = 0
+    dropped: NonNegativeInt = 0  # for want of room
+    nodes: dict[str, NodeFigures] = {}  # since the worker began
     restarts: NonNegativeInt = 0
 
 

@@ -1,6 +1,7 @@
 """The whole topic tree of Tidemill's own messages; nothing else spells one of these topics."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -86,6 +87,60 @@ def check_filter(topic_filter: str) -> str:
     if levels[0] == ROOT.split("/", maxsplit=1)[0]:
         raise ValueError(f"{topic_filter!r} is Tidemill's own: topics under {levels[0]}/ are not for user data")
     return topic_filter
+
+
+_NAMED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def as_filter(pattern: str) -> str:
+    """The topic filter of a pattern such as ``factory/{line}/score``: levels with a name in them become ``+``."""
+    return "/".join("+" if _NAMED.search(level) else level for level in pattern.split("/"))
+
+
+def names_in(pattern: str) -> tuple[str, ...]:
+    """The names in a pattern, in their order."""
+    return tuple(_NAMED.findall(pattern))
+
+
+def filled(pattern: str, values: Mapping[str, str]) -> str:
+    """The topic of a pattern.
+
+    Raises:
+        ValueError: a name has no value, or one that cannot be part of a level.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = values.get(match[1], "")
+        if not found or not re.fullmatch(r"[^/+#\x00]+", found):
+            raise ValueError(f"{{{match[1]}}} is {found!r}, which cannot be a level of the topic {pattern!r}")
+        return found
+
+    return _NAMED.sub(value, pattern)
+
+
+def check_pattern(pattern: str) -> str:
+    """Return a user's topic filter in which whole levels may be named, such as ``factory/{line}/#``.
+
+    Raises:
+        ValueError: as ``check_filter``, or a name is only a part of its level, or stands there twice.
+    """
+    check_filter(as_filter(pattern))
+    names = names_in(pattern)
+    if len(set(names)) < len(names) or any(
+        "{" in level and not _NAMED.fullmatch(level) for level in pattern.split("/")
+    ):
+        raise ValueError(f"{pattern!r}: a name in braces is a whole level, and each name stands there once")
+    return pattern
+
+
+def check_template(pattern: str) -> str:
+    """Return a user's topic to publish on, of which parts may be named, such as ``factory/{line}/score``.
+
+    Raises:
+        ValueError: as ``check_topic``.
+    """
+    check_topic(_NAMED.sub("x", pattern))
+    return pattern
 
 
 def check_topic(topic: str) -> str:

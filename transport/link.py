@@ -122,13 +122,14 @@ class Link:
     def send(self, topic: str, payload: bytes, told: Told, *, qos: Literal[0, 1] = 1, retain: bool = False) -> Parcel:
         """Publish as ``publish`` does, with as much patience as it takes; ``told`` is called when it is known.
 
-        A link that is closed already tells at once. Raises TooLarge.
+        It is never called before this returns. Raises TooLarge.
         """
         if len(payload) > self._max_payload_bytes:
             raise TooLarge(f"{topic}: {len(payload)} bytes are too many for a message; {self._max_payload_bytes} fit")
         parcel = Parcel(topic, payload, qos, retain, told)
         if self._closed:
-            told(Unreachable(f"{topic} cannot be published: the connection was closed"))
+            error = Unreachable(f"{topic} cannot be published: the connection was closed")
+            asyncio.get_running_loop().call_soon(told, error)
         else:
             self._outbox.add(parcel)
         return parcel

@@ -8,9 +8,9 @@ from transport.link import MAX_PAYLOAD_BYTES, Link
 from transport.network_loop import NetworkLoop
 from transport.network_thread import NetworkThread
 from transport.paho_client import PahoClient
-from transport.subscription import Message, Subscription
+from transport.subscription import Listener, Message, Subscription
 
-__all__ = ["MAX_PAYLOAD_BYTES", "Link", "Message", "Subscription", "connect"]
+__all__ = ["MAX_PAYLOAD_BYTES", "Link", "Listener", "Message", "Subscription", "connect"]
 
 
 @asynccontextmanager

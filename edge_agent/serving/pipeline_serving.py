@@ -6,6 +6,7 @@ Connect ─▶ Load ─▶ Load … ─▶ Stop, or the orders end
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from edge_agent.serving.link_broker import LinkBroker
 from edge_agent.serving.worker_protocol import SOUND_S, Connect, Load, Order, Stop, WorkerStatus
@@ -20,6 +21,7 @@ from transport.mqtt import Link, connect
 
 log = logging.getLogger(__name__)
 
+KEEPALIVE_S = 120  # a library that holds up the event loop holds up the connection too
 DRAIN_S = 2.5  # for what is in flight at the end; an agent that is stopped must be gone in five seconds
 LOOK_S = 0.5  # how often the status is looked at
 LIFE_S = 5.0  # how often it is told though nothing has changed
@@ -47,19 +49,24 @@ async def serve(orders: AsyncIterator[Order], tell: Tell) -> None:
 
 
 async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> None:
+    clean = not first.keep_session
     async with (
-        connect(first.broker, first.client_id, clean_session=not first.keep_session, wait=False) as link,
+        connect(
+            first.broker, first.client_id, clean_session=clean, keepalive_s=KEEPALIVE_S, wait=False, in_loop=True
+        ) as link,
         asyncio.TaskGroup() as tasks,
     ):
         for topic_filter in first.stale_filters:
             tasks.create_task(link.unsubscribe(topic_filter), name="leave a stale topic")
         guard = CrashGuard(first.mark_fd, frozenset(first.deadly))
-        engine = Engine(LinkBroker(link), tasks, guard=guard, cautious=first.mark_fd is not None)
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        engine = Engine(LinkBroker(link, partial(_fail, refused)), guard=guard, cautious=first.mark_fd is not None)
         serving = _Serving(link, engine, tell)
         asyncio.get_running_loop().call_later(SOUND_S, engine.be_bold)
         helpers = [
             tasks.create_task(serving.load_newest(), name="load"),
             tasks.create_task(serving.show_life(), name="show life"),
+            tasks.create_task(_raise(refused), name="end when the broker refuses"),
         ]
         async for order in orders:
             if isinstance(order, Stop):
@@ -69,6 +76,15 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
         for helper in helpers:
             helper.cancel()
         await serving.drain()
+
+
+def _fail(refused: "asyncio.Future[None]", error: TidemillError) -> None:
+    if not refused.done():
+        refused.set_exception(error)
+
+
+async def _raise(refused: "asyncio.Future[None]") -> None:
+    await refused
 
 
 class _Serving:
@@ -102,7 +118,13 @@ class _Serving:
             models = {ref: model.path for ref, model in order.models.items()}
             before = self._engine.loaded
             loaded = await asyncio.to_thread(
-                load, plan, order.version, models=models, libraries=order.libraries, before=before
+                load,
+                plan,
+                order.version,
+                models=models,
+                libraries=order.libraries,
+                before=before,
+                emit=self._engine.emit,
             )
             await self._engine.swap(loaded)
         except Unreachable as error:  # the link connects again by itself; the subscriptions are ours to try again
@@ -123,9 +145,11 @@ class _Serving:
         """How it does now."""
         counters, served = self._engine.counters, self._served
         disconnected = "" if self._link.connected else str(self._link.trouble or "connecting to the broker")
-        trouble = self._trouble or disconnected
+        trouble = self._engine.stopped or self._trouble or disconnected
         if served is None:
             state = PipelineState.STARTING
+        elif self._engine.stopped:
+            state = PipelineState.FAILED
         else:
             state = PipelineState.DEGRADED if trouble else PipelineState.LISTENING
         failure = f"last failed message: {counters.last_failure}" if counters.last_failure else ""
@@ -137,6 +161,8 @@ class _Serving:
             received=counters.received,
             answered=counters.answered,
             failed=counters.failed,
+            dropped=self._engine.backlog.dropped + self._link.dropped,
+            nodes={node: statistics.figures() for node, statistics in self._engine.statistics.items()},
         )
 
     async def show_life(self) -> None:

@@ -3,7 +3,7 @@
 from edge_agent.serving.worker_protocol import WorkerStatus
 from schemas.report import PipelineState, PipelineStatus
 
-_NOTHING = {"received": 0, "answered": 0, "failed": 0}
+_NOTHING = {"received": 0, "answered": 0, "failed": 0, "dropped": 0, "nodes": {}}
 
 
 class Standing:
@@ -41,6 +41,8 @@ class Standing:
             received=counters.received,
             answered=counters.answered,
             failed=counters.failed,
+            dropped=counters.dropped,
+            nodes=self.told.nodes,
             restarts=self._restarts,
         )
 
@@ -50,4 +52,5 @@ class Standing:
             received=self._past.received + self.told.received,
             answered=self._past.answered + self.told.answered,
             failed=self._past.failed + self.told.failed,
+            dropped=self._past.dropped + self.told.dropped,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_agent.serving.worker_protocol import Load, ModelFile
 from schemas.names import LibraryName, ModelRef
 from schemas.pipelines import PipelineSpec
+from schemas.topics import as_filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +37,6 @@ class ReadyPipeline:
     @property
     def filters(self) -> frozenset[str]:
         """The topic filters that its worker subscribes to; the worker is the one to check that they are any."""
-        return frozenset(str(node.params.get("topic")) for node in self.spec.nodes if node.type == "mqtt_sub")
+        return frozenset(
+            as_filter(str(node.params.get("topic"))) for node in self.spec.nodes if node.type == "mqtt_sub"
+        )

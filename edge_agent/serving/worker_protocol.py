@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from schemas.broker import BrokerAddress
 from schemas.names import LibraryName, ModelRef
-from schemas.pipelines import PipelineSpec
+from schemas.pipelines import NodeFigures, PipelineSpec
 from schemas.report import PipelineState
 
 SOUND_S = 60.0  # a worker that has lived for so long is sound: what ends it later is another matter
@@ -83,3 +83,5 @@ class WorkerStatus(_Line):
     received: NonNegativeInt = 0
     answered: NonNegativeInt = 0
     failed: NonNegativeInt = 0
+    dropped: NonNegativeInt = 0  # for want of room
+    nodes: dict[str, NodeFigures] = {}

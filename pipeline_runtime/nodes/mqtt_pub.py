@@ -1,41 +1,52 @@
-"""The mqtt_pub node: publishes its input as JSON."""
+"""The mqtt_pub node: publishes its input."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from pipeline_runtime.broker import Publication
+from pipeline_runtime.formats import Format, codec
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
-from pipeline_runtime.payloads import encode
 from pipeline_runtime.run import Run
-from schemas.topics import check_topic
+from schemas.errors import BadPayload
+from schemas.topics import as_filter, check_template, filled, names_in
 
 
 class Params(NodeParams):
     """Where to publish."""
 
-    topic: Annotated[str, AfterValidator(check_topic)]
-    qos: Literal[0, 1] = 1
-    retain: bool = False
-    ordered: bool = True  # answers leave in the order in which their messages came
+    topic: Annotated[
+        str,
+        AfterValidator(check_template),
+        Field(
+            description="Where to; `{name}` stands for a named level of the message's topic, or a field of the input."
+        ),
+    ]
+    qos: Annotated[Literal[0, 1], Field(description="Of the publication.")] = 1
+    retain: Annotated[bool, Field(description="Whether the broker keeps it for those who subscribe later.")] = False
+    format: Annotated[Format, Field(description="How the value is written.")] = "json"
+    ordered: Annotated[bool, Field(description="Answers leave in the order in which their messages came.")] = True
 
     def links(self) -> Links:
-        """The topic it publishes on."""
-        return Links(publishes=self.topic)
+        """The topic it publishes on; a filter, where only its form is known."""
+        return Links(publishes=as_filter(self.topic))
 
 
 class MqttPub(Node):
     """Publishes; its own result is what it published, so that a node behind it may wait for the reply."""
 
     def __init__(self, params: Params, fittings: Fittings) -> None:
-        self._params = params
-        self._node = fittings.node
+        self._params, self._node = params, fittings.node
+        self._encode = codec(params.format).encode
+        self._names = names_in(params.topic)
 
     def resolve(self, value: object, run: Run, /) -> object | Awaitable[object]:
         """Publish at once, unless an earlier message's answer must leave first."""
-        answer = Publication(self._params.topic, encode(value), self._params.qos, retain=self._params.retain)
-        if not self._params.ordered or run.is_first_at(self._node):
+        params = self._params
+        topic = self._topic(value, run) if self._names else params.topic
+        answer = Publication(topic, self._encode(value), params.qos, params.retain)
+        if not params.ordered or run.is_first_at(self._node):
             run.send(self._node, answer)
             return value
         return self._send_in_turn(value, answer, run)
@@ -44,6 +55,19 @@ class MqttPub(Node):
         await run.turn_at(self._node)
         run.send(self._node, answer)
         return value
+
+    def _topic(self, value: object, run: Run) -> str:
+        fields = value if isinstance(value, Mapping) else {}
+        values = {name: run.values.get(name, fields.get(name, "")) for name in self._names}
+        try:
+            return filled(self._params.topic, {name: _level(found) for name, found in values.items()})
+        except ValueError as error:
+            raise BadPayload(str(error)) from error
+
+
+def _level(found: object) -> str:
+    """A text or a whole number as it stands in a topic; anything else as nothing, which is refused."""
+    return str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
 
 
 NODE = NodeType(

@@ -1,38 +1,112 @@
 """The mqtt_sub node: starts a run with each message, or, in the middle of one, waits for the next message."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Hashable, Mapping
+from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
-from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
+from pipeline_runtime.broker import Message
+from pipeline_runtime.fields import FieldPath, field_of
+from pipeline_runtime.formats import Format, codec
+from pipeline_runtime.node_type import Fittings, Links, NodeParams, NodeType, RootNode
 from pipeline_runtime.run import Run
+from schemas.errors import BadPayload
 from schemas.names import Duration
-from schemas.topics import check_filter
+from schemas.topics import as_filter, check_pattern, names_in
+
+_TOPICS_REMEMBERED = 4096
 
 
 class Params(NodeParams):
     """What to listen to."""
 
-    topic: Annotated[str, AfterValidator(check_filter)]
-    qos: Literal[0, 1] = 1  # of a root; in the middle it is 0, see engine.py
-    timeout_s: Duration = 60.0  # in the middle of a run: how long to wait
+    topic: Annotated[
+        str,
+        AfterValidator(check_pattern),
+        Field(description="A topic filter; may hold `+` and `#`, and named levels, as in `factory/{line}/read`."),
+    ]
+    qos: Annotated[Literal[0, 1], Field(description="Of the subscription; with inputs it is always 0.")] = (
+        1  # see engine.py
+    )
+    format: Annotated[Format, Field(description="How the payload is read.")] = "json"
+    order_by: Annotated[
+        FieldPath | None,
+        Field(description="A named level or a field: only messages with the same value wait for each other's answers."),
+    ] = None
+    timeout_s: Annotated[Duration, Field(description="With inputs: how long to wait for the message.")] = 60.0
+    correlate: Annotated[
+        FieldPath | None,
+        Field(description="With inputs: the named level or field of the reply that tells which question it answers."),
+    ] = None
+    correlate_with: Annotated[
+        FieldPath | None, Field(description="Where the same value stands in the inputs; by default at the same place.")
+    ] = None
 
     def links(self) -> Links:
         """The topic it listens to."""
-        return Links(subscribes=self.topic, qos=self.qos)
+        return Links(subscribes=as_filter(self.topic), qos=self.qos)
 
 
-class MqttSub(Node):
-    """In the middle of a run: the next message on the topic once the inputs are there; oldest run first."""
+class MqttSub(RootNode):
+    """Reads messages. In the middle of a run: the next one on the topic once the inputs are there; oldest run first."""
 
     def __init__(self, params: Params, fittings: Fittings) -> None:
-        self._node = fittings.node
-        self._timeout_s = params.timeout_s
+        self._params, self._node = params, fittings.node
+        self._decode = codec(params.format).decode
+        places = {level.strip("{}"): place for place, level in enumerate(params.topic.split("/")) if level[:1] == "{"}
+        self._places = {name: places[name] for name in names_in(params.topic)}
+        self._levels = lru_cache(_TOPICS_REMEMBERED)(self._look_up)
 
-    def resolve(self, _value: object, run: Run, /) -> Awaitable[object]:
+    def read(self, message: Message, /) -> object:
+        """The payload, in its format."""
+        return self._decode(message.payload)
+
+    def levels(self, topic: str, /) -> Mapping[str, str]:
+        """What stands where the filter has names."""
+        return self._levels(topic) if self._places else _NONE
+
+    def _look_up(self, topic: str) -> Mapping[str, str]:
+        levels = topic.split("/")
+        return {name: levels[place] for name, place in self._places.items()}
+
+    def key(self, value: object, levels: Mapping[str, str], /) -> Hashable:
+        """What the messages are ordered by."""
+        return None if self._params.order_by is None else _key(self._params.order_by, value, levels)
+
+    def correlation(self, message: Message) -> Hashable:
+        """Which question a message answers; None: any, or none that could be told."""
+        if self._params.correlate is None:
+            return None
+        try:
+            return _key(self._params.correlate, self.read(message), self.levels(message.topic))
+        except BadPayload:
+            return _NOBODY
+
+    def resolve(self, value: object, run: Run, /) -> Awaitable[object]:
         """Wait for the message."""
-        return run.next_message(self._node, self._timeout_s)
+        path = self._params.correlate_with or self._params.correlate
+        question = None if self._params.correlate is None else _key(str(path), value, run.values)
+        return self._reply(run.next_message(self._node, question))
+
+    async def _reply(self, coming: "asyncio.Future[Message]") -> object:
+        try:
+            async with asyncio.timeout(self._params.timeout_s):
+                return self.read(await coming)
+        except TimeoutError as error:
+            raise BadPayload(f"no message came within {self._params.timeout_s:g} s") from error
+
+
+_NOBODY = object()
+_NONE: Mapping[str, str] = {}
+
+
+def _key(path: str, value: object, levels: Mapping[str, str]) -> Hashable:
+    found = levels[path] if path in levels else field_of(value, path)
+    if found is None or not isinstance(found, str | int | float | bool):
+        raise BadPayload(f"field {path!r} is no text and no number, so messages cannot be told apart by it")
+    return found
 
 
 NODE = NodeType(

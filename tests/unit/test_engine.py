@@ -1,4 +1,4 @@
-"""How one message goes through a pipeline, compared with a resolver that is slow and obvious."""
+"""How messages go through a pipeline, compared with a resolver that is slow and obvious."""
 
 import asyncio
 from collections import Counter
@@ -9,26 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_runtime.broker import Publication, Subscription
-from pipeline_runtime.graph import compile as compile_graph
-from pipeline_runtime.inbox import Inbox
-from pipeline_runtime.lane import Lane
-from pipeline_runtime.loading import load
-from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType, Registry
-from pipeline_runtime.nodes import mqtt_sub
-from pipeline_runtime.run import NodeFailed, Run
+from pipeline_runtime.node_type import SKIPPED, Branches, Fittings, Node, NodeParams, NodeType
+from pipeline_runtime.run import Run
 from pipeline_runtime.turns import Order, Turns
-from schemas.pipelines import NodeSpec, PipelineSpec
-from transport.mqtt import Message
-
-Written = dict[str, object]
+from schemas.errors import BadInput
+from tests.unit.engine_desk import Written, desk, until_acknowledged
 
 
 class WorkParams(NodeParams):
     """How a node of these tests behaves."""
 
     rounds: int = 0  # how often it lets others go first; 0: it does not wait at all
-    fails: bool = False
+    fails: int = 0  # how many of its first calls fail
+    odd: str = "keep"  # what it does with whole numbers that are odd: keep or skip
+    opens: bool = True
 
 
 class Work(Node):
@@ -36,6 +30,16 @@ class Work(Node):
 
     def __init__(self, params: WorkParams, fittings: Fittings, asked: Counter[str]) -> None:
         self._params, self._id, self._asked = params, fittings.node, asked
+
+    async def open(self) -> None:
+        """Note it."""
+        if not self._params.opens:
+            raise BadInput("it is locked")
+        self._asked[f"open {self._id}"] += 1
+
+    async def close(self) -> None:
+        """Note it."""
+        self._asked[f"close {self._id}"] += 1
 
     def resolve(self, value: object, _run: Run, /) -> object | Awaitable[object]:
         """The result, now or later."""
@@ -48,173 +52,350 @@ class Work(Node):
         return self._result(value)
 
     def _result(self, value: object) -> object:
-        if self._params.fails:
+        if self._asked[self._id] <= self._params.fails:
             raise ZeroDivisionError("on purpose")
+        if self._params.odd == "skip" and isinstance(value, int) and value % 2:
+            return SKIPPED
         return {self._id: value}
 
 
-class NoBroker:
-    """For pipelines that publish nothing."""
-
-    async def subscribe(self, topic_filter: str, qos: object) -> Subscription:
-        """Nobody asks for it."""
-        raise AssertionError(topic_filter, qos)
-
-    async def publish(self, publication: Publication) -> None:
-        """Nobody asks for it."""
-        raise AssertionError(publication)
-
-
-def lane_of(nodes: list[Written], asked: Counter[str]) -> Lane:
-    """The lane of the only root, whose id is ``n0``."""
-    work = NodeType("work", WorkParams, lambda params, fittings: Work(params, fittings, asked), doc="", example="")
-    spec = PipelineSpec(name="p", nodes=tuple(NodeSpec.model_validate(node) for node in nodes))
-    plan = compile_graph(spec, Registry([mqtt_sub.NODE, work]))
-    loaded = load(plan, 1, models={}, libraries={})
-    return Lane(
-        root="n0",
-        steps=tuple(loaded.steps[step.id] for step in plan.routes["n0"]),
-        order=Order(),
-        inboxes={node: Inbox() for node in plan.filters if node != "n0"},
-        pipeline="p",
-        version=1,
-        dead_letters=plan.dead_letters,
+def work_type(asked: Counter[str]) -> NodeType[WorkParams]:
+    """The type of these nodes."""
+    return NodeType(
+        "work", WorkParams, lambda params, fittings: Work(params, fittings, asked), doc="", example="", may_skip=True
     )
 
 
-async def results_of(lane: Lane, value: object) -> dict[str, object]:
-    """What every node gave for one message."""
-    run = Run(Message("t/in", orjson.dumps(value)), lane, NoBroker())
-    async with asyncio.timeout(5):
-        await run.finish()
-    return run.results
+class ForkParams(NodeParams):
+    """None."""
+
+
+class Fork(Node):
+    """Even numbers go one way, odd ones the other."""
+
+    def __init__(self, params: ForkParams, fittings: Fittings) -> None:
+        self._made_of = params, fittings
+
+    def resolve(self, value: object, _run: Run, /) -> object:
+        """One branch or the other."""
+        return Branches({"odd" if isinstance(value, int) and value % 2 else "even": value})
+
+
+FORK = NodeType("fork", ForkParams, Fork, doc="", example="", may_skip=True, branches=lambda _: ("even", "odd"))
+IN: Written = {"id": "n0", "type": "mqtt_sub", "topic": "t/in"}
+
+
+def work(node: str, *inputs: str, **params: object) -> Written:
+    """A node of the tests' own type."""
+    return {"id": node, "type": "work", "inputs": list(inputs), "join": "all", **params}
+
+
+def pub(*inputs: str, **params: object) -> Written:
+    """A node that publishes on t/out."""
+    return {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": list(inputs), **params}
 
 
 def obvious(node: str, nodes: Mapping[str, Written], value: object) -> object:
     """A node's result, by asking its parents again and again."""
-    inputs = nodes[node].get("inputs")
+    written = nodes[node]
+    inputs = written.get("inputs")
     if not isinstance(inputs, list):
         return value
     given_by = {parent: obvious(parent, nodes, value) for parent in inputs}
-    return {node: given_by[inputs[0]] if len(inputs) == 1 else given_by}
+    there = {parent: result for parent, result in given_by.items() if result is not SKIPPED}
+    if not there or (len(there) < len(given_by) and written["join"] == "all"):
+        return SKIPPED
+    given = there[inputs[0]] if len(inputs) == 1 else there
+    if written["odd"] == "skip" and isinstance(given, int) and given % 2:
+        return SKIPPED
+    return {node: given}
 
 
 @st.composite
 def graphs(draw: st.DrawFn) -> list[Written]:
-    """A root and up to nine nodes behind it, in any order, some of which wait."""
+    """A root and up to nine nodes behind it, in any order, some of which wait, and some of which skip."""
     count = draw(st.integers(2, 10))
-    nodes: list[Written] = [{"id": "n0", "type": "mqtt_sub", "topic": "t/in"}]
+    nodes: list[Written] = [IN]
     for number in range(1, count):
         parents = draw(st.lists(st.integers(0, number - 1), min_size=1, max_size=3, unique=True))
-        rounds = draw(st.integers(0, 3))
-        inputs = [f"n{parent}" for parent in parents]
-        nodes.append({"id": f"n{number}", "type": "work", "rounds": rounds, "inputs": inputs})
+        node = work(f"n{number}", *(f"n{parent}" for parent in parents), rounds=draw(st.integers(0, 3)))
+        nodes.append(
+            node | {"join": draw(st.sampled_from(["all", "any"])), "odd": draw(st.sampled_from(["keep", "skip"]))}
+        )
     return list(draw(st.permutations(nodes)))
 
 
 @given(nodes=graphs(), value=st.integers(-9, 9) | st.lists(st.none(), max_size=2))
 @settings(max_examples=150)
 def test_every_graph_gives_what_an_obvious_resolver_gives(nodes: list[Written], value: object) -> None:
-    """Whatever the graph and whoever waits: every result is right, and every node is asked exactly once."""
+    """Whatever the graph, whoever waits, whoever skips: every result is right, and no node is asked twice."""
     asked: Counter[str] = Counter()
-    results = asyncio.run(results_of(lane_of(nodes, asked), value))
+
+    async def results() -> dict[str, str]:
+        async with desk(nodes, work_type(asked)) as on:
+            await on.answered(value)
+            return on.results
+
     by_id = {str(node["id"]): node for node in nodes}
-    assert results == {node: obvious(node, by_id, value) for node in by_id}
-    assert asked == Counter({node: 1 for node in by_id if node != "n0"})
+    wanted = {node: obvious(node, by_id, value) for node in by_id}
+    shown = {node: "skipped" if result is SKIPPED else orjson.dumps(result).decode() for node, result in wanted.items()}
+    assert asyncio.run(results()) == shown
+    assert all(asked[node] <= 1 for node in by_id)
+    assert all(asked[node] == 1 for node in by_id if node != "n0" and wanted[node] is not SKIPPED)
 
 
 async def test_siblings_wait_at_the_same_time() -> None:
     """The two sides of a diamond overlap, and what is behind both runs once."""
     asked: Counter[str] = Counter()
-    sides: list[Written] = [{"id": side, "type": "work", "rounds": 3, "inputs": ["n0"]} for side in ("left", "right")]
-    nodes: list[Written] = [
-        {"id": "n0", "type": "mqtt_sub", "topic": "t/in"},
-        *sides,
-        {"id": "end", "type": "work", "inputs": ["left", "right"]},
-    ]
-    run = Run(Message("t/in", b"1"), lane_of(nodes, asked), NoBroker())
-    finishing = asyncio.create_task(run.finish())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert asked == {"left": 1, "right": 1}  # both were asked before either has answered
-    await finishing
-    assert run.results["end"] == {"end": {"left": {"left": 1}, "right": {"right": 1}}}
-    assert asked["end"] == 1
+    sides = [work(side, "n0", rounds=3) for side in ("left", "right")]
+    async with desk([IN, *sides, work("end", "left", "right")], work_type(asked)) as on:
+        letter = on.hand_in(1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (asked["left"], asked["right"], asked["end"]) == (1, 1, 0)  # both were asked before either has answered
+        await until_acknowledged([letter])
+        assert orjson.loads(on.results["end"]) == {"end": {"left": {"left": 1}, "right": {"right": 1}}}
+        assert asked["end"] == 1
 
 
 @pytest.mark.parametrize("rounds", [0, 2])
 async def test_a_failing_node_is_named_and_ends_its_run(rounds: int) -> None:
-    """The error says which node and why; whatever else was waiting is let go."""
-    nodes: list[Written] = [
-        {"id": "n0", "type": "mqtt_sub", "topic": "t/in"},
-        {"id": "slow", "type": "work", "rounds": 1000, "inputs": ["n0"]},
-        {"id": "bad", "type": "work", "rounds": rounds, "fails": True, "inputs": ["n0"]},
-    ]
-    run = Run(Message("t/in", b"1"), lane_of(nodes, Counter()), NoBroker())
-    with pytest.raises(NodeFailed, match="bad: ZeroDivisionError: on purpose"):
-        await run.finish()
+    """The dead letter says which node and why; whatever else was waiting is let go."""
+    nodes = [IN, work("slow", "n0", rounds=1000), work("bad", "n0", rounds=rounds, fails=9)]
+    async with desk(nodes, work_type(Counter())) as on:
+        await on.answered(1)
+        assert on.letters() == [("bad", "ZeroDivisionError: on purpose")]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"NaN", b'{"a": Infinity}', b"\xff\xfe", b"[" * 5000])
 async def test_a_malformed_message_fails_at_its_root(payload: bytes) -> None:
-    """What is no JSON never reaches a node."""
+    """What is no JSON never reaches a node (defect 33)."""
     asked: Counter[str] = Counter()
+    async with desk([IN, work("a", "n0")], work_type(asked)) as on:
+        await on.answered(payload)
+        assert [node for node, _ in on.letters()] == ["n0"]
+        assert not asked["a"]
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+@pytest.mark.parametrize("fails", [2, 3])
+async def test_a_node_is_asked_again_as_often_as_it_says(fails: int, rounds: int) -> None:
+    """With ``retry: 2`` the third time counts; what it gave then is its result, or the message is given up."""
+    policy = {"retry": 2, "backoff": 0.001}
+    nodes = [IN, work("a", "n0", fails=fails, rounds=rounds, on_error=policy), pub("a")]
+    asked: Counter[str] = Counter()
+    async with desk(nodes, work_type(asked)) as on:
+        await on.answered(1)
+        assert asked["a"] == 3
+        assert on.bodies() == ([{"a": 1}] if fails == 2 else [])
+        assert len(on.letters()) == (0 if fails == 2 else 1)
+
+
+async def test_a_pipeline_that_stops_at_an_error_keeps_the_message() -> None:
+    """With ``then: stop`` nothing more is begun or acknowledged; the next version begins with that very message."""
+    nodes = [IN, work("a", "n0", fails=1), pub("a")]
+    asked: Counter[str] = Counter()
+    async with desk(nodes, work_type(asked), on_error={"then": "stop"}) as on:
+        letters = [on.hand_in(number) for number in (1, 2)]
+        await asyncio.sleep(0)
+        assert on.engine.stopped == "stopped, as its on_error says: a: ZeroDivisionError: on purpose"
+        later = on.hand_in(3)
+        await asyncio.sleep(0)
+        assert not later.acknowledged.is_set()
+        await on.load(nodes, work_type(asked), version=2)
+        await until_acknowledged([*letters, later])
+        assert sorted(on.bodies(), key=str) == [{"a": 1}, {"a": 2}, {"a": 3}]
+        assert on.letters() == []
+
+
+async def test_a_branch_that_is_not_taken_is_skipped() -> None:
+    """What is behind it does not run, and a join with ``any`` gets what is there."""
     nodes: list[Written] = [
-        {"id": "n0", "type": "mqtt_sub", "topic": "t/in"},
-        {"id": "a", "type": "work", "inputs": ["n0"]},
+        IN,
+        {"id": "way", "type": "fork", "inputs": ["n0"]},
+        work("left", "way.even"),
+        work("right", "way.odd"),
+        work("end", "left", "right") | {"join": "any"},
     ]
-    with pytest.raises(NodeFailed) as caught:
-        await Run(Message("t/in", payload), lane_of(nodes, asked), NoBroker()).finish()
-    assert caught.value.node == "n0"
-    assert not asked
+    async with desk(nodes, FORK, work_type(Counter())) as on:
+        await on.answered(3)
+        assert (on.results["left"], orjson.loads(on.results["end"])) == ("skipped", {"end": {"right": {"right": 3}}})
 
 
 WAITING: list[Written] = [
-    {"id": "n0", "type": "mqtt_sub", "topic": "t/in"},
+    IN,
     {"id": "reply", "type": "mqtt_sub", "topic": "t/reply", "timeout_s": 0.05, "inputs": ["n0"]},
-    {"id": "aside", "type": "work", "inputs": ["n0"]},
-    {"id": "end", "type": "work", "inputs": ["n0", "reply"]},
+    work("aside", "n0"),
+    work("end", "n0", "reply"),
+    pub("reply"),
 ]
 
 
 async def test_only_what_is_behind_a_waiting_node_waits() -> None:
     """A mqtt_sub in the middle holds up its descendants and nobody else; its message is its result."""
     asked: Counter[str] = Counter()
-    lane = lane_of(WAITING, asked)
-    run = Run(Message("t/in", b"1"), lane, NoBroker())
-    finishing = asyncio.create_task(run.finish())
-    await asyncio.sleep(0)
-    assert asked == {"aside": 1}
-    lane.inboxes["reply"].deliver(b'"yes"')
-    await finishing
-    assert run.results["end"] == {"end": {"n0": 1, "reply": "yes"}}
+    async with desk(WAITING, work_type(asked)) as on:
+        letter = on.hand_in(1)
+        await asyncio.sleep(0)
+        assert (asked["aside"], asked["end"]) == (1, 0)
+        on.hand_in("yes", "t/reply")
+        await until_acknowledged([letter])
+        assert orjson.loads(on.results["end"]) == {"end": {"n0": 1, "reply": "yes"}}
 
 
 async def test_each_waiting_run_gets_a_message_of_its_own() -> None:
     """Messages answer runs in the order in which these began to wait; one for which nobody waits is dropped."""
-    lane = lane_of(WAITING, Counter())
-    lane.inboxes["reply"].deliver(b'"too early"')
-    runs = [Run(Message("t/in", str(number).encode()), lane, NoBroker()) for number in range(3)]
-    finishing = [asyncio.create_task(run.finish()) for run in runs]
-    await asyncio.sleep(0)
-    for text in (b'"a"', b'"b"', b'"c"'):
-        lane.inboxes["reply"].deliver(text)
-    await asyncio.gather(*finishing)
-    assert [run.results["reply"] for run in runs] == ["a", "b", "c"]
+    async with desk(WAITING, work_type(Counter())) as on:
+        on.hand_in("too early", "t/reply")
+        letters = [on.hand_in(number) for number in range(3)]
+        await asyncio.sleep(0)
+        for text in ("a", "b", "c"):
+            on.hand_in(text, "t/reply")
+        await until_acknowledged(letters)
+        assert on.bodies() == ["a", "b", "c"]
+
+
+async def test_a_reply_finds_its_question() -> None:
+    """With a correlation key a reply goes to the run that asked, whichever has waited longest."""
+    reply: Written = {
+        "id": "reply",
+        "type": "mqtt_sub",
+        "topic": "t/reply/{id}",
+        "correlate": "id",
+        "correlate_with": "number",
+        "inputs": ["n0"],
+    }
+    async with desk([IN, reply, pub("n0", "reply", ordered=False)]) as on:
+        letters = [on.hand_in({"number": str(number)}) for number in range(3)]
+        await asyncio.sleep(0)
+        for number in (2, 7, 0, 1):
+            on.hand_in(f"to {number}", f"t/reply/{number}")
+        await until_acknowledged(letters)
+        answers = sorted(on.bodies(), key=str)
+        assert answers == [{"n0": {"number": number}, "reply": f"to {number}"} for number in ("0", "1", "2")]
 
 
 async def test_a_run_that_waited_in_vain_leaves_nothing_behind() -> None:
-    """After its timeout it takes no message away from the next one."""
-    lane = lane_of(WAITING, Counter())
-    with pytest.raises(NodeFailed, match=r"reply: no message came within 0\.05 s"):
-        await Run(Message("t/in", b"1"), lane, NoBroker()).finish()
-    second = Run(Message("t/in", b"2"), lane, NoBroker())
-    finishing = asyncio.create_task(second.finish())
-    await asyncio.sleep(0)
-    lane.inboxes["reply"].deliver(b'"mine"')
-    await finishing
-    assert second.results["reply"] == "mine"
+    """After its timeout it takes no message away from the next one (defect 35)."""
+    async with desk(WAITING, work_type(Counter())) as on:
+        await on.answered(1)
+        assert on.letters() == [("reply", "no message came within 0.05 s")]
+        second = on.hand_in(2)
+        await asyncio.sleep(0)
+        on.hand_in("mine", "t/reply")
+        await until_acknowledged([second])
+        assert on.bodies() == ["mine"]
+
+
+@given(
+    rounds=st.lists(st.integers(0, 4), min_size=2, max_size=12),
+    keys=st.lists(st.integers(0, 2), min_size=12, max_size=12),
+)
+@settings(max_examples=60)
+def test_answers_keep_the_order_that_was_asked_for(rounds: list[int], keys: list[int]) -> None:
+    """By default all of them leave in the order of their messages; with ``order_by``, those of each key do."""
+
+    class SlowParams(NodeParams):
+        pass
+
+    class Slow(Node):
+        def __init__(self, params: SlowParams, fittings: Fittings) -> None:
+            self._made_of = params, fittings
+
+        def resolve(self, value: object, _run: Run, /) -> object:
+            assert isinstance(value, dict)
+            return self._wait(value) if value["rounds"] else value
+
+        async def _wait(self, value: dict[str, int]) -> object:
+            for _ in range(value["rounds"]):
+                await asyncio.sleep(0)
+            return value
+
+    slow = NodeType("slow", SlowParams, Slow, doc="", example="")
+    values = [{"n": n, "rounds": waits, "key": keys[n]} for n, waits in enumerate(rounds)]
+
+    async def answers(**root: str) -> list[object]:
+        nodes: list[Written] = [IN | root, {"id": "slow", "type": "slow", "inputs": ["n0"]}, pub("slow")]
+        async with desk(nodes, slow) as on:
+            await until_acknowledged([on.hand_in(value) for value in values])
+            return on.bodies()
+
+    assert asyncio.run(answers()) == values
+    by_key = asyncio.run(answers(order_by="key"))
+    for key in set(keys):
+        assert [one for one in by_key if isinstance(one, dict) and one["key"] == key] == [
+            one for one in values if one["key"] == key
+        ]
+
+
+async def test_levels_of_the_topic_are_values() -> None:
+    """``{line}`` in a filter names a level; an answer's topic may use it, and fields of the answer."""
+    root: Written = {"id": "n0", "type": "mqtt_sub", "topic": "factory/{line}/+/{sensor}"}
+    nodes: list[Written] = [root, pub("n0") | {"topic": "scores/{line}-{unit}/{sensor}"}]
+    async with desk(nodes) as on:
+        await on.answered({"unit": 7}, "factory/a/x/t1")
+        await on.answered({"unit": "a/b"}, "factory/a/x/t1")
+        assert [one.topic for one in on.published] == ["scores/a-7/t1", "p/dead_letters"]
+        assert "{unit} is 'a/b', which cannot be a level of the topic" in str(on.letters())
+
+
+async def test_what_is_dropped_is_counted() -> None:
+    """A full backlog drops by its policy, acknowledges what it drops, and blocks nobody."""
+    for overflow, left in (("drop_oldest", ["c", "d"]), ("drop_newest", ["a", "b"])):
+        queue = {"in_flight": 1, "size": 2, "overflow": overflow}
+        async with desk([IN, work("a", "n0", rounds=9), pub("n0")], work_type(Counter()), queue=queue) as on:
+            first = on.hand_in("first")
+            await asyncio.sleep(0)  # it has begun
+            letters = [on.hand_in(text) for text in ("a", "b", "c", "d")]
+            await until_acknowledged([first, *letters])
+            assert on.bodies() == ["first", *left]
+            assert on.engine.backlog.dropped == 2
+
+
+async def test_a_repeated_message_takes_the_place_of_the_one_that_waits() -> None:
+    """After a reconnection the broker sends again what lies here: it is answered once."""
+    async with desk([IN, work("a", "n0", rounds=3), pub("n0")], work_type(Counter()), queue={"in_flight": 1}) as on:
+        first, lost = on.hand_in("first"), on.hand_in("second")
+        await asyncio.sleep(0)
+        again = on.hand_in("second", dup=True)
+        await until_acknowledged([first, again])
+        assert on.bodies() == ["first", "second"]
+        assert not lost.acknowledged.is_set()  # its connection is gone
+
+
+async def test_nodes_are_opened_before_and_closed_after_their_messages() -> None:
+    """A swap opens the new nodes first, and closes the old ones when the last run that uses them has ended."""
+    asked: Counter[str] = Counter()
+    async with desk([IN, work("a", "n0", rounds=5)], work_type(asked)) as on:
+        letter = on.hand_in(1)
+        await asyncio.sleep(0)
+        await on.load([IN, work("b", "n0")], work_type(asked), version=2)
+        assert (asked["open a"], asked["open b"], asked["close a"]) == (1, 1, 0)
+        await until_acknowledged([letter])
+        await on.answered(2)
+        assert (asked["close a"], asked["b"]) == (1, 1)
+        with pytest.raises(BadInput, match="node 'c': it is locked"):
+            await on.load([IN, work("b", "n0"), work("c", "n0", opens=False)], work_type(asked), version=3)
+        await on.answered(3)
+        assert asked["b"] == 2
+        assert asked["open b"] == asked["close b"] + 1  # the one that goes on answering
+    assert asked["open b"] == asked["close b"]
+
+
+async def test_statistics_and_outcomes_are_kept() -> None:
+    """Each node says how often it ran, failed and was skipped; the last messages can be looked at, newest first."""
+    nodes = [IN, work("a", "n0", odd="skip"), work("b", "a")]
+    async with desk(nodes, work_type(Counter())) as on:
+        for value in (*range(30), b"{"):
+            await on.answered(value)
+        figures = {node: one.figures() for node, one in on.engine.statistics.items()}
+        assert (figures["a"].ran, figures["b"].ran, figures["b"].skipped) == (30, 15, 15)
+        assert 0 < figures["a"].p50_s <= figures["a"].p99_s
+        newest, *others = on.engine.outcomes.newest()
+        assert (len(others), newest.failed_at, newest.payload) == (24, "n0", "{")
+        assert [node.state for node in newest.nodes] == ["not run"] * 3
+        assert [node.state for node in others[0].nodes] == ["done", "skipped", "skipped"]
 
 
 @given(order=st.permutations(range(8)), quitters=st.sets(st.integers(0, 7)))
@@ -248,3 +429,12 @@ def test_a_node_that_appears_later_does_not_wait_for_runs_that_have_ended() -> N
     assert not turns.is_first(fourth)
     order.end(first)
     assert turns.is_first(fourth)
+
+
+async def test_an_aborted_run_is_not_acknowledged() -> None:
+    """What does not end in time when the worker ends is left to the broker to send again."""
+    async with desk([IN, work("a", "n0", rounds=10**9)], work_type(Counter())) as on:
+        letter = on.hand_in(1)
+        await asyncio.sleep(0)
+        await on.engine.drain(0.01)
+        assert not letter.acknowledged.is_set()

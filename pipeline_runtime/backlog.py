@@ -1,0 +1,71 @@
+"""The messages that wait for room, and what becomes of those for which there is none."""
+
+from collections import deque
+
+from pipeline_runtime.broker import Message
+from schemas.pipelines import Queue
+
+Waiting = tuple[Message, str]
+"""A message, with the topic filter it came by."""
+
+
+class Backlog:
+    """A line of bounded length. What is dropped is acknowledged, and counted.
+
+    At QoS 1 nothing is dropped unless the policy says so: the broker sends no more than it may leave unacknowledged, and
+    keeps the rest. At QoS 0 nothing can be held back, so the oldest go instead.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._line: deque[Waiting] = deque()
+        self._policy = Queue()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def follow(self, policy: Queue) -> None:
+        """Do as this pipeline says from now on."""
+        self._policy = policy
+
+    def add(self, message: Message, topic_filter: str) -> None:
+        """Put a message at the end of the line."""
+        if message.dup and self._replace(message, topic_filter):
+            return
+        if len(self._line) >= self._policy.size and not self._make_room(message):
+            self._drop(message)
+            return
+        self._line.append((message, topic_filter))
+
+    def put_back(self, message: Message, topic_filter: str) -> None:
+        """Put a message at the head of the line again."""
+        self._line.appendleft((message, topic_filter))
+
+    def take(self) -> Waiting:
+        """The message that has waited longest."""
+        return self._line.popleft()
+
+    def _replace(self, message: Message, topic_filter: str) -> bool:
+        """Put a repeated message in the place of the one that waits here since a connection that is gone."""
+        for index, (waiting, _) in enumerate(self._line):
+            if waiting.topic == message.topic and waiting.payload == message.payload and waiting is not message:
+                self._line[index] = message, topic_filter
+                return True
+        return False
+
+    def _make_room(self, message: Message) -> bool:
+        """Whether there is room for it, after dropping another if that is the policy."""
+        if self._policy.overflow == "drop_newest":
+            return False
+        if self._policy.overflow != "drop_oldest" and message.qos:
+            return True  # the broker's window bounds it
+        for index, (waiting, _) in enumerate(self._line):
+            if self._policy.overflow == "drop_oldest" or waiting.qos == 0:
+                del self._line[index]
+                self._drop(waiting)
+                return True
+        return False
+
+    def _drop(self, message: Message) -> None:
+        self.dropped += 1
+        message.ack()

@@ -1,0 +1,75 @@
+"""The last messages that went through a pipeline, for people who want to see what it does."""
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipeline_runtime.node_type import SKIPPED, Branches
+from pipeline_runtime.payloads import shown
+from pipeline_runtime.run import PENDING, Run
+from schemas.pipelines import NodeOutcome, Outcome
+
+KEPT = 25
+SHOWN_CHARACTERS = 2_000  # of each value
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    at: datetime
+    version: int
+    topic: str
+    payload: bytes
+    nodes: tuple[str, ...]
+    results: tuple[object, ...]
+    durations_ns: tuple[int, ...]
+    failed_at: str
+    error: str
+
+
+class Outcomes:
+    """What became of the last messages. Values are made readable only when somebody asks."""
+
+    def __init__(self) -> None:
+        self._ended: deque[_Ended] = deque(maxlen=KEPT)
+
+    def add(self, run: Run) -> None:
+        """A run has ended."""
+        self._ended.append(
+            _Ended(
+                at=datetime.now(UTC),
+                version=run.lane.loaded.version,
+                topic=run.message.topic,
+                payload=run.message.payload,
+                nodes=run.lane.ids,
+                results=tuple(run.results),
+                durations_ns=tuple(run.durations_ns),
+                failed_at=run.failure.node if run.failure else "",
+                error=run.failure.reason if run.failure else "",
+            )
+        )
+
+    def newest(self, count: int = KEPT) -> tuple[Outcome, ...]:
+        """The last of them, newest first."""
+        return tuple(_readable(ended) for ended in list(self._ended)[::-1][:count])
+
+
+def _readable(ended: _Ended) -> Outcome:
+    nodes = zip(ended.nodes, ended.results, ended.durations_ns, strict=True)
+    return Outcome(
+        at=ended.at,
+        version=ended.version,
+        topic=ended.topic,
+        payload=shown(ended.payload, SHOWN_CHARACTERS),
+        nodes=tuple(_node(name, result, duration_ns) for name, result, duration_ns in nodes),
+        failed_at=ended.failed_at,
+        error=ended.error,
+    )
+
+
+def _node(name: str, result: object, duration_ns: int) -> NodeOutcome:
+    if result is PENDING:
+        return NodeOutcome(node=name, state="not run")
+    if result is SKIPPED:
+        return NodeOutcome(node=name, state="skipped")
+    value = dict(result.values) if isinstance(result, Branches) else result
+    return NodeOutcome(node=name, state="done", result=shown(value, SHOWN_CHARACTERS), duration_s=duration_ns / 1e9)

@@ -1,0 +1,45 @@
+"""How often each node ran, how long it took, and how often it failed: kept in a few numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from schemas.pipelines import NodeFigures
+
+_BUCKETS = 40  # the last begins at nine minutes
+
+
+@dataclass(slots=True)
+class NodeStatistics:
+    """Of one node. ``durations[n]`` counts the times that took from 2**(n-1) to 2**n ns."""
+
+    durations: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
+    total_ns: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def took(self, duration_ns: int) -> None:
+        """It gave a result after that time."""
+        self.total_ns += duration_ns
+        self.durations[min(duration_ns.bit_length(), _BUCKETS - 1)] += 1
+
+    def figures(self) -> NodeFigures:
+        """What people are shown."""
+        ran = sum(self.durations)
+        return NodeFigures(
+            ran=ran,
+            failed=self.failed,
+            skipped=self.skipped,
+            mean_s=self.total_ns / ran / 1e9 if ran else 0.0,
+            p50_s=_quantile(self.durations, ran, 0.50),
+            p99_s=_quantile(self.durations, ran, 0.99),
+        )
+
+
+def _quantile(durations: Sequence[int], count: int, share: float) -> float:
+    """The upper end of the bucket in which that share of all is reached, in seconds: at most twice the true value."""
+    seen = 0
+    for power, number in enumerate(durations):
+        seen += number
+        if number and seen >= share * count:
+            return float(2**power) / 1e9
+    return 0.0
