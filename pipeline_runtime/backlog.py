@@ -12,8 +12,8 @@ Waiting = tuple[Message, str]
 class Backlog:
     """A line of bounded length. What is dropped is acknowledged, and counted.
 
-    At QoS 1 nothing is dropped unless the policy says so: the broker sends no more than it may leave unacknowledged, and
-    keeps the rest. At QoS 0 nothing can be held back, so the oldest go instead.
+    At QoS 1 nothing is dropped unless the policy says so: the broker sends no more than it may leave unacknowledged
+    and keeps the rest. At QoS 0 nothing can be held back, so the oldest go.
     """
 
     def __init__(self) -> None:
