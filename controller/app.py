@@ -26,6 +26,7 @@ from controller.http.services import Services
 from controller.inbox import Inbox
 from controller.manifests import Manifests
 from controller.model_checks import ModelChecks
+from controller.outcomes import Outcomes
 from controller.registry import Registry
 from controller.retention import Retention
 from controller.runs.dispatch import Dispatcher
@@ -131,7 +132,8 @@ class Controller:
         self._triggers = Triggers(database, collections, self._supervisor.wake, clock=utc_now)
         self._ticks.listeners.append(self._triggers.jobs_changed)
         self._ingestion = Ingestion(broker.address, collections)
-        self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.records, clock=utc_now)
+        outcomes = Outcomes(link)
+        self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.records, outcomes, clock=utc_now)
         self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
         self._checks = ModelChecks()
@@ -179,6 +181,7 @@ class Controller:
             ),
             enrolment=Enrolment(database, storage.key, broker, link, clock=utc_now),
             secrets=secrets,
+            outcomes=outcomes,
         )
         self.http = create_app(self._services, version("tidemill"))
 

@@ -1,4 +1,4 @@
-"""Takes what edges publish: presence, reports, run events, log lines and progress."""
+"""Takes what edges publish: presence, reports, run events, log lines, progress, what became of messages."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from functools import partial
 from pydantic import ValidationError
 
 from controller.manifests import Manifests
+from controller.outcomes import Outcomes
 from controller.runs.logs import RunLogs
 from controller.runs.missing import missing
 from controller.runs.records import RunRecords
@@ -17,9 +18,10 @@ from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
 from controller.stores.edges import note_presence, note_report
 from schemas.errors import BadInput, NotFound, Unreachable
+from schemas.outcomes import OutcomesTold
 from schemas.report import Report
 from schemas.runs import LogBatch, RunAck, RunEvent
-from schemas.topics import PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, RUN_PROGRESS, Topic
+from schemas.topics import PIPELINE_OUTCOMES, PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, RUN_PROGRESS, Topic
 from schemas.wire import Presence
 from transport.mqtt import Link, Message
 
@@ -35,18 +37,19 @@ there. Mosquitto does not keep to its window of unacknowledged messages while so
 class Inbox:
     """One handler per family of topics. Every handler may see a message twice."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one part for each kind of message
         self,
         link: Link,
         database: Database,
         supervisor: Supervisor,
         manifests: Manifests,
         records: RunRecords,
+        outcomes: Outcomes,
         *,
         clock: Callable[[], datetime],
     ) -> None:
         self._link, self._database, self._supervisor, self._manifests = link, database, supervisor, manifests
-        self._records, self._clock = records, clock
+        self._records, self._outcomes, self._clock = records, outcomes, clock
 
     async def serve(self) -> None:
         """Take messages until cancelled."""
@@ -55,6 +58,7 @@ class Inbox:
             REPORT: self._report,
             RUN_EVENTS: self._run_event,
             RUN_LOGS: partial(self._lines, self._records.logs),
+            PIPELINE_OUTCOMES: self._outcomes_told,
             RUN_PROGRESS: partial(self._lines, self._records.progress),
         }
         async with asyncio.TaskGroup() as tasks:
@@ -113,6 +117,9 @@ class Inbox:
         for run in missing(runs, report, generation=row.generation, wanted=row.wanted):
             await self._supervisor.step(run.id, Gone(run.attempt, f"{edge} has lost attempt {run.attempt}"))
         self._supervisor.edge_changed()
+
+    async def _outcomes_told(self, _edge: str, message: Message) -> None:
+        self._outcomes.heard(OutcomesTold.model_validate_json(message.payload))
 
     async def _run_event(self, edge: str, message: Message) -> None:
         said = RunEvent.model_validate_json(message.payload)

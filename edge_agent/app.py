@@ -22,6 +22,7 @@ from edge_agent.secrets import TaskSecrets, sealing_key
 from edge_agent.serving.deployments import Deployments
 from edge_agent.serving.pipelines import PipelineSupervisor
 from edge_agent.serving.shelf import Shelf
+from edge_agent.serving.showing import Showing
 from edge_agent.settings import AgentSettings
 from edge_agent.tasks.board import TaskBoard
 from edge_agent.tasks.inputs import Inputs
@@ -98,6 +99,7 @@ class Agent:
             "contact": self._contact.follow(link),
             "events": self._outbox.serve(),
             "reports": self._reporter.serve(self._gatherer.report),
+            "outcomes": Showing(link, self._pipelines, self._settings.edge).serve(),
             "blobs": self._sender.serve(),
             "blob cache": self._cache.serve(),
         }.items():

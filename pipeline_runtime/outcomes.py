@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pipeline_runtime.node_type import SKIPPED, Branches
 from pipeline_runtime.payloads import shown
 from pipeline_runtime.run import PENDING, Run
+from schemas.outcomes import MOST_OUTCOMES
 from schemas.pipelines import NodeOutcome, Outcome
 
-KEPT = 25
 SHOWN_CHARACTERS = 2_000  # of each value
 
 
@@ -30,7 +30,7 @@ class Outcomes:
     """What became of the last messages. Values are made readable only when somebody asks."""
 
     def __init__(self) -> None:
-        self._ended: deque[_Ended] = deque(maxlen=KEPT)
+        self._ended: deque[_Ended] = deque(maxlen=MOST_OUTCOMES)
 
     def add(self, run: Run) -> None:
         """A run has ended."""
@@ -48,7 +48,7 @@ class Outcomes:
             )
         )
 
-    def newest(self, count: int = KEPT) -> tuple[Outcome, ...]:
+    def newest(self, count: int = MOST_OUTCOMES) -> tuple[Outcome, ...]:
         """The last of them, newest first."""
         return tuple(_readable(ended) for ended in list(self._ended)[::-1][:count])
 

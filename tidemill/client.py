@@ -8,6 +8,7 @@ from urllib.parse import quote
 from schemas.errors import Untrusted
 from schemas.fleet import Fleet
 from schemas.names import BlobRef
+from schemas.pipelines import Outcome
 from schemas.views import (
     Applied,
     BrokerView,
@@ -156,6 +157,10 @@ class Client(JobRequests):
     def pipeline(self, name: str) -> PipelineView:
         """One pipeline's newest version."""
         return self._one(path_of("pipelines", name), PipelineView)
+
+    def outcomes(self, pipeline: str, *, edge: str | None, limit: int) -> list[Outcome]:
+        """What became of a pipeline's last messages on an edge, newest first."""
+        return list(self._all(path_of("pipelines", pipeline, "outcomes"), Outcome, {"edge": edge, "limit": limit}))
 
     def libraries(self) -> list[LibraryView]:
         """Every library's newest version."""

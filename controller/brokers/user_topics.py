@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from schemas.collections import CollectionSpec
 from schemas.pipelines import PipelineSpec
+from schemas.topics import as_filter
 
 
 def user_topics(collections: Iterable[CollectionSpec], pipelines: Iterable[PipelineSpec]) -> frozenset[str]:
@@ -11,5 +12,5 @@ def user_topics(collections: Iterable[CollectionSpec], pipelines: Iterable[Pipel
     topics = {topic for spec in collections for topic in spec.topics}
     for pipeline in pipelines:
         topics.add(pipeline.dead_letters)
-        topics |= {str(node.params["topic"]) for node in pipeline.nodes if "topic" in node.params}
+        topics |= {as_filter(str(node.params["topic"])) for node in pipeline.nodes if "topic" in node.params}
     return frozenset(topics)

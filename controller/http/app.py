@@ -11,6 +11,7 @@ from controller.http import (
     health,
     jobs,
     models,
+    outcomes,
     run_output,
     runs,
     secrets,
@@ -27,7 +28,7 @@ def create_app(services: Services, version: str) -> FastAPI:
     app = FastAPI(title="Tidemill", version=version, docs_url="/docs", redoc_url=None)
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Security(bearer)])
-    for part in (blobs, broker, collections, edges, fleet, jobs, models, run_output, runs, secrets, serving):
+    for part in (blobs, broker, collections, edges, fleet, jobs, models, outcomes, run_output, runs, secrets, serving):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)

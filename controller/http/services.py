@@ -11,6 +11,7 @@ from controller.data.ingestion import Ingestion
 from controller.enrolment import Enrolment
 from controller.fleets.desk import FleetDesk
 from controller.manifests import Manifests
+from controller.outcomes import Outcomes
 from controller.retention import Retention
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
@@ -48,6 +49,7 @@ class Services:
     fleet: FleetDesk
     enrolment: Enrolment
     secrets: Secrets
+    outcomes: Outcomes
 
 
 def services(request: Request) -> Services:

@@ -9,21 +9,24 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from uuid import UUID, uuid4
 
 from edge_agent.serving.crash_watch import CrashWatch
 from edge_agent.serving.pipeline_sessions import PipelineSessions
 from edge_agent.serving.pipeline_standing import Standing
 from edge_agent.serving.ready import ReadyPipeline
 from edge_agent.serving.worker_process import WorkerProcess, worker_process
-from edge_agent.serving.worker_protocol import SOUND_S, Connect, WorkerStatus
+from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Show, WorkerStatus
 from schemas.broker import BrokerAddress
-from schemas.errors import TidemillError
+from schemas.errors import TidemillError, Unreachable
+from schemas.pipelines import Outcome
 from schemas.report import PipelineState, PipelineStatus
 from transport.mqtt import connect
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 60.0
+ANSWER_S = 3.0  # for a worker to tell what became of its messages
 FORGET_S = 30.0  # to reach the broker, before it is tried again
 
 
@@ -45,6 +48,8 @@ class PipelineKeeper:
         self._standing = Standing(name)
         self._pause_s = FIRST_PAUSE_S
         self._watch = CrashWatch()
+        self._worker: WorkerProcess | None = None
+        self._asked: dict[UUID, asyncio.Future[tuple[Outcome, ...]]] = {}
 
     def want(self, pipeline: ReadyPipeline | None) -> None:
         """Run this from now on; None: be gone. Wanting the same again changes nothing."""
@@ -52,6 +57,22 @@ class PipelineKeeper:
             self._wanted = pipeline
             self._watch.forgive()
             self._news.set()
+
+    async def outcomes(self, count: int) -> tuple[Outcome, ...]:
+        """What became of the last messages, newest first. Raises Unreachable when the worker does not answer."""
+        if self._worker is None:
+            raise Unreachable(f"the worker of {self._name} does not run: {self._standing.told.reason}")
+        ask = uuid4()
+        asked: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
+        self._asked[ask] = asked
+        try:
+            await self._worker.send(Show(ask=ask, count=count))
+            async with asyncio.timeout(ANSWER_S):
+                return await asked
+        except TimeoutError as error:
+            raise Unreachable(f"the worker of {self._name} did not answer within {ANSWER_S:g} s: it is busy") from error
+        finally:
+            del self._asked[ask]
 
     @property
     def status(self) -> PipelineStatus | None:
@@ -96,11 +117,19 @@ class PipelineKeeper:
         async with worker_process(self._name, self._watch.fd) as worker, asyncio.TaskGroup() as tasks:
             await worker.send(order)
             following = tasks.create_task(self._follow(worker), name=f"orders for {self._name}")
-            async for status in worker.statuses():
-                self._tell(status)
-                self._note_session(status)
+            self._worker = worker
+            async for answer in worker.answers():
+                self._hear(answer)
+            self._worker = None
             following.cancel()
             return await worker.end()
+
+    def _hear(self, answer: Answer) -> None:
+        if isinstance(answer, WorkerStatus):
+            self._tell(answer)
+            self._note_session(answer)
+        elif (asked := self._asked.get(answer.ask)) and not asked.done():
+            asked.set_result(answer.outcomes)
 
     async def _follow(self, worker: WorkerProcess) -> None:
         """Tell the worker what is wanted, whenever that changes."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from edge_agent.serving.link_broker import LinkBroker
-from edge_agent.serving.worker_protocol import SOUND_S, Connect, Load, Order, Stop, WorkerStatus
+from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Load, Order, Show, Shown, Stop, WorkerStatus
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.engine import Engine
@@ -26,7 +26,7 @@ DRAIN_S = 2.5  # for what is in flight at the end; an agent that is stopped must
 LOOK_S = 0.5  # how often the status is looked at
 LIFE_S = 5.0  # how often it is told though nothing has changed
 
-Tell = Callable[[WorkerStatus], None]
+Tell = Callable[[Answer], None]
 
 
 async def serve(orders: AsyncIterator[Order], tell: Tell) -> None:
@@ -73,6 +73,8 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
                 break
             if isinstance(order, Load):
                 serving.want(order)
+            elif isinstance(order, Show):
+                tell(Shown(ask=order.ask, outcomes=engine.outcomes.newest(order.count)))
         for helper in helpers:
             helper.cancel()
         await serving.drain()

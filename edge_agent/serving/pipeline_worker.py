@@ -14,7 +14,7 @@ from contextlib import suppress
 from io import FileIO
 
 from edge_agent.serving.pipeline_serving import serve
-from edge_agent.serving.worker_protocol import MAX_LINE_BYTES, Order, WorkerStatus, read_order
+from edge_agent.serving.worker_protocol import MAX_LINE_BYTES, Answer, Order, read_order
 from schemas.errors import TidemillError
 from transport.log_format import log_to_stderr
 
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 async def run(answers: FileIO) -> None:
     """Follow stdin to its end."""
 
-    def tell(status: WorkerStatus) -> None:
+    def tell(answer: Answer) -> None:
         with suppress(BrokenPipeError):  # the agent is gone, and stdin says so too
-            answers.write(status.to_line())
+            answers.write(answer.to_line())
 
     await serve(_orders(), tell)
 

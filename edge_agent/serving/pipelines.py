@@ -8,7 +8,9 @@ from edge_agent.serving.pipeline_keeper import PipelineKeeper
 from edge_agent.serving.pipeline_sessions import PipelineSessions
 from edge_agent.serving.ready import ReadyModel, ReadyPipeline
 from schemas.broker import BrokerAddress
+from schemas.errors import NotFound
 from schemas.names import EdgeName
+from schemas.pipelines import Outcome
 from schemas.report import PipelineStatus
 
 __all__ = ["PipelineSupervisor", "ReadyModel", "ReadyPipeline"]
@@ -58,6 +60,18 @@ class PipelineSupervisor:
         """How each wanted pipeline does."""
         statuses = (keeper.status for keeper, _ in self._keepers.values())
         return tuple(status for status in statuses if status is not None)
+
+    async def outcomes(self, name: str, count: int) -> tuple[Outcome, ...]:
+        """What became of a pipeline's last messages, newest first.
+
+        Raises:
+            NotFound: no such pipeline runs here.
+            Unreachable: its worker does not run, or does not answer.
+        """
+        keeper, _ = self._keepers.get(name, (None, None))
+        if keeper is None or keeper.status is None:
+            raise NotFound(f"this edge does not run {name}")
+        return await keeper.outcomes(count)
 
     async def close(self) -> None:
         """End every worker, within five seconds; the broker keeps what comes for them meanwhile."""

@@ -9,7 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from edge_agent.serving.worker_protocol import MAX_LINE_BYTES, Order, Stop, WorkerStatus
+from edge_agent.serving.worker_protocol import MAX_LINE_BYTES, Answer, Order, Stop, read_answer
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class WorkerProcess:
                 stdin.write(order.to_line())
                 await stdin.drain()
 
-    async def statuses(self) -> AsyncIterator[WorkerStatus]:
-        """What it says of itself, until it ends or falls silent for too long."""
+    async def answers(self) -> AsyncIterator[Answer]:
+        """What it says, until it ends or falls silent for too long."""
         stdout = self._process.stdout
         while stdout is not None:
             try:
@@ -50,7 +50,7 @@ class WorkerProcess:
                 return
             if not line:
                 return
-            yield WorkerStatus.model_validate_json(line)
+            yield read_answer(line)
 
     async def end(self) -> str:
         """Have it end, by force if it takes too long; returns in words why it ended. May be called again."""

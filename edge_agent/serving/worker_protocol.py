@@ -2,12 +2,13 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, field_serializer
 
 from schemas.broker import BrokerAddress
 from schemas.names import LibraryName, ModelRef
-from schemas.pipelines import NodeFigures, PipelineSpec
+from schemas.pipelines import NodeFigures, Outcome, PipelineSpec
 from schemas.report import PipelineState
 
 SOUND_S = 60.0  # a worker that has lived for so long is sound: what ends it later is another matter
@@ -57,13 +58,21 @@ class Load(_Line):
     libraries: dict[LibraryName, Path] = {}
 
 
+class Show(_Line):
+    """Agent → worker: tell what became of the last messages."""
+
+    order: Literal["show"] = "show"
+    ask: UUID
+    count: PositiveInt
+
+
 class Stop(_Line):
     """Agent → worker: end what is in flight, then end. The same as when stdin closes."""
 
     order: Literal["stop"] = "stop"
 
 
-Order = Connect | Load | Stop
+Order = Connect | Load | Show | Stop
 
 _ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="order")])
 
@@ -76,6 +85,7 @@ def read_order(line: bytes) -> Order:
 class WorkerStatus(_Line):
     """Worker → agent: how it does; written whenever something has changed, and as a sign of life every few seconds."""
 
+    line: Literal["status"] = "status"
     state: PipelineState
     reason: str = ""
     version: NonNegativeInt = 0  # of the pipeline that answers now; 0: none yet
@@ -85,3 +95,21 @@ class WorkerStatus(_Line):
     failed: NonNegativeInt = 0
     dropped: NonNegativeInt = 0  # for want of room
     nodes: dict[str, NodeFigures] = {}
+
+
+class Shown(_Line):
+    """Worker → agent: what was asked for with ``Show``."""
+
+    line: Literal["shown"] = "shown"
+    ask: UUID
+    outcomes: tuple[Outcome, ...]
+
+
+Answer = WorkerStatus | Shown
+
+_ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="line")])
+
+
+def read_answer(line: bytes) -> Answer:
+    """One line of the worker's. Raises ValueError if it is none."""
+    return _ANSWER.validate_json(line)

@@ -113,6 +113,31 @@ def counted(world: World, messages: int) -> PipelineStatus | None:
     return status if status.received >= messages else None
 
 
+async def test_what_became_of_the_last_messages_can_be_seen(world: World) -> None:
+    """`pipeline trace` shows what each node made of them, newest first, and which one failed."""
+    await world.add_edge()
+    await deploy(world)
+    async with world.device() as link:
+        answers = await link.subscribe("plant/answer", qos=1)
+        letters = await link.subscribe("scoring/dead_letters", qos=1)
+        await link.publish("plant/ask", b'{"id": 1, "a": 1, "b": 2}')
+        await anext(answers)
+        await link.publish("plant/ask", b'{"id": 2, "a": 1}')
+        await anext(letters)
+        failed, answered = await asyncio.to_thread(world.client.outcomes, "scoring", edge=None, limit=5)
+    assert (failed.failed_at, failed.error) == ("predict", "feature 'b' is missing in row 0")
+    assert [(node.node, node.state) for node in failed.nodes] == [
+        ("in", "done"),
+        ("predict", "not run"),
+        ("number", "not run"),
+        ("out", "not run"),
+    ]
+    results = {node.node: node.result for node in answered.nodes}
+    assert (json.loads(results["number"])["id"], answered.topic) == (1, "plant/ask")
+    figures = (await until(lambda: counted(world, 2), "the edge to report both")).nodes
+    assert (figures["predict"].ran, figures["predict"].failed, figures["out"].ran) == (1, 1, 1)
+
+
 async def test_answers_flow_while_a_large_output_travels(world: World) -> None:
     """While 50 MB of additional outputs are pulled over the same broker, every message is answered and reports come."""
     await world.add_edge()

@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from controller.inbox import Inbox
 from controller.manifests import Manifests
+from controller.outcomes import Outcomes
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database, open_database
@@ -35,7 +36,7 @@ async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(broker: 
     async with connect(broker, "controller") as link, connect(broker, "edges") as edges, asyncio.timeout(120):
         manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key.pem"), link)
         supervisor = Supervisor(database, manifests, clock=_now)
-        inbox = Inbox(link, database, supervisor, manifests, RunRecords(tmp_path), clock=_now)
+        inbox = Inbox(link, database, supervisor, manifests, RunRecords(tmp_path), Outcomes(link), clock=_now)
         serving = asyncio.create_task(inbox.serve())
         said = (Presence(edge=name, online=True, session_id="1").to_wire() for name in names)
         told = zip(names, said, strict=True)
@@ -58,7 +59,7 @@ async def test_a_presence_that_the_database_could_not_take_is_not_lost(
     async with connect(broker, "controller") as link, connect(broker, "edge-1") as edge, asyncio.timeout(60):
         manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key.pem"), link)
         supervisor = Supervisor(database, manifests, clock=_now)
-        inbox = Inbox(link, database, supervisor, manifests, RunRecords(tmp_path), clock=_now)
+        inbox = Inbox(link, database, supervisor, manifests, RunRecords(tmp_path), Outcomes(link), clock=_now)
         told = await edge.subscribe(MANIFEST.to(edge="edge-1"))
         async with asyncio.TaskGroup() as tasks:
             with closing(sqlite3.connect(file, isolation_level=None)) as other:

@@ -9,6 +9,7 @@ import typer
 from tidemill.cli.extras import load
 from tidemill.cli.options import Json, Name
 from tidemill.cli.output import Columns, ago, print_list, print_one
+from tidemill.cli.pipeline_trace import trace_pipeline
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def show_pipeline(context: typer.Context, name: Name, as_json: Json = False) -> 
     """Show one pipeline: its nodes, and how it does on each edge."""
     with connect(context) as client:
         print_one(client.pipeline(name), _FIELDS, as_json=as_json)
+
+
+app.command("trace")(trace_pipeline)
 
 
 @app.command("run")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge_agent.serving.pipeline_serving import serve
-from edge_agent.serving.worker_protocol import Connect, Load, ModelFile, Order, WorkerStatus
+from edge_agent.serving.worker_protocol import Answer, Connect, Load, ModelFile, Order, WorkerStatus
 from schemas.broker import BrokerAddress
 from schemas.errors import BadInput
 from schemas.report import PipelineState
@@ -90,8 +90,10 @@ class _Printer:
         self._state = self._counters = self._counted = ""
         self._counted_at = 0.0
 
-    def show(self, status: WorkerStatus) -> None:
+    def show(self, status: Answer) -> None:
         """Say what is new."""
+        if not isinstance(status, WorkerStatus):
+            return
         now = asyncio.get_running_loop().time()
         listening = f" on {self._topics}" if status.state is PipelineState.LISTENING else ""
         state = f"{status.state}{listening}{': ' + status.reason if status.reason else ''}"
