@@ -57,8 +57,11 @@ class Subscription(Protocol):
 class Broker(Protocol):
     """A connection that comes back by itself when it breaks."""
 
-    async def subscribe(self, topic_filter: str, qos: Literal[0, 1], take: Take) -> Subscription:
-        """Return once the broker has granted it; ``take`` is called with each message, in the order they came."""
+    async def subscribe(self, topic_filter: str, qos: Literal[0, 1], take: Take, *, group: str = "") -> Subscription:
+        """Return once the broker has granted it; ``take`` is called with each message, in the order they came.
+
+        Of a group's subscribers one gets each message. Raises BadInput when the broker knows no groups.
+        """
 
     def publish(self, publication: Publication, told: Told) -> None:
         """Send as soon as there is a connection. Raises TooLarge."""

@@ -32,6 +32,7 @@ def compile(spec: PipelineSpec, registry: Registry) -> Plan:  # noqa: A001 - the
     findings += [finding for step in steps.values() for finding in _bad_branches(step, steps)]
     if not findings:  # else what hangs loose may hang on what is wrong already
         findings += [*_loose_ends(graph, steps), *_undeclared_joins(spec, graph, steps), *_bad_queue(spec, steps)]
+        findings += _lost_replies(spec, steps)
     if findings:
         raise BadPipeline(spec, findings)
     return _plan(spec, graph, steps)
@@ -95,6 +96,14 @@ def _cycles(graph: "nx.DiGraph[str]") -> Iterator[Finding]:
             yield Finding(cycle[0], "inputs", f"the nodes feed each other: {' -> '.join([*cycle, cycle[0]])}")
 
 
+def _lost_replies(spec: PipelineSpec, steps: Mapping[str, Step]) -> Iterator[Finding]:
+    """Tell of replies that every replica would take for its own."""
+    for node_id, step in steps.items():
+        if spec.replicas > 1 and step.inputs and step.links.subscribes and not step.links.correlated:
+            message = f"each of the {spec.replicas} replicas gets every reply: say with `correlate` which it waits for"
+            yield Finding(node_id, "correlate", message)
+
+
 def _loose_ends(graph: "nx.DiGraph[str]", steps: Mapping[str, Step]) -> Iterator[Finding]:
     roots: dict[str, str] = {}  # the one above each node, or one of those that it joins
     for node_id in nx.topological_sort(graph):
@@ -121,4 +130,5 @@ def _plan(spec: PipelineSpec, graph: "nx.DiGraph[str]", steps: Mapping[str, Step
         below = nx.descendants(graph, step.id)
         routes[step.id] = tuple(other for other in order if other.id in below)
     roots = tuple(step.id for step in order if not step.inputs)
-    return Plan(spec.name, spec.dead_letters, spec.queue, tuple(order), routes, roots)
+    group = spec.name if spec.replicas > 1 else ""
+    return Plan(spec.name, spec.dead_letters, spec.queue, group, tuple(order), routes, roots)

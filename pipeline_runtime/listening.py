@@ -24,7 +24,9 @@ class Listening:
         Raises:
             TidemillError: the broker refused one, or did not answer. What was listened to before still is.
         """
-        gone = [key for key in self._subscriptions if key not in wanted]
+        filters = {key[0] for key in wanted}
+        unwanted = [key for key in self._subscriptions if key not in wanted]
+        gone = [key for key in unwanted if key[0] not in filters]
         for key in gone:  # first, for a new filter may overlap with it
             await self._subscriptions.pop(key).close()
         fresh: dict[Subscribed, Subscription] = {}
@@ -38,8 +40,10 @@ class Listening:
             for key in gone:
                 self._subscriptions[key] = await self._subscribe(key)
             raise
+        for key in set(unwanted).difference(gone):  # last, for then the broker holds each message for one of the two
+            await self._subscriptions.pop(key).close()
         self._subscriptions |= fresh
 
     async def _subscribe(self, key: Subscribed) -> Subscription:
-        topic_filter, qos = key
-        return await self._broker.subscribe(topic_filter, qos, partial(self._take, topic_filter))
+        topic_filter, qos, group = key
+        return await self._broker.subscribe(topic_filter, qos, partial(self._take, topic_filter), group=group)

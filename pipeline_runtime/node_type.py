@@ -24,7 +24,8 @@ class Links:
 
     subscribes: str | None = None  # a topic filter
     qos: Literal[0, 1] = 1  # of the subscription
-    publishes: str | None = None  # a topic
+    correlated: bool = False  # what it waits for is known by a key
+    publishes: str | None = None  # a topic, or a filter that takes all it may be
     model: ModelRef | None = None
     library: LibraryName | None = None
 

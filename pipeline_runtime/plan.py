@@ -8,8 +8,8 @@ from pipeline_runtime.node_type import Links, NodeParams, NodeType
 from schemas.names import LibraryName, ModelRef
 from schemas.pipelines import Join, OnError, Queue
 
-Subscribed = tuple[str, Literal[0, 1]]
-"""A topic filter and the QoS it is subscribed to with."""
+Subscribed = tuple[str, Literal[0, 1], str]
+"""A topic filter, the QoS it is subscribed to with, and the group that shares its messages; empty: nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Plan:
     name: str
     dead_letters: str  # topic
     queue: Queue
+    group: str  # that shares the messages of its roots; empty: nobody does
     steps: tuple[Step, ...]  # inputs before those that need them
     routes: Mapping[str, tuple[Step, ...]]  # node's id → the steps behind it, in order
     roots: tuple[str, ...]  # the nodes whose messages begin runs
@@ -80,7 +81,11 @@ class Plan:
         """Filter and QoS of every subscription; what is waited for comes before what starts runs."""
         steps = sorted(self.steps, key=lambda step: not step.inputs)
         links = [(step.links, bool(step.inputs)) for step in steps]
-        return tuple((link.subscribes, 0 if inside else link.qos) for link, inside in links if link.subscribes)
+        return tuple(
+            (link.subscribes, 0, "") if inside else (link.subscribes, link.qos, self.group)
+            for link, inside in links
+            if link.subscribes
+        )
 
     def _links(self) -> Iterator[Links]:
         return (step.links for step in self.steps)

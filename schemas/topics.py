@@ -62,6 +62,16 @@ def overlap(first: str, second: str) -> bool:
     return True
 
 
+def shared(group: str, topic_filter: str) -> str:
+    """The filter by which a group shares the messages of another filter: each goes to one of its members."""
+    return f"$share/{group}/{topic_filter}"
+
+
+def unshared(topic_filter: str) -> str:
+    """The filter of the topics that are delivered, without the group that shares them."""
+    return topic_filter.split("/", 2)[2] if topic_filter.startswith("$share/") else topic_filter
+
+
 def check_syntax(topic_filter: str) -> str:
     """Return a topic filter as it is.
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from schemas.errors import BadInput, TidemillError
-from schemas.topics import check_syntax, matches, overlap
+from schemas.topics import check_syntax, matches, overlap, unshared
 from transport.subscription import Listener, Message, Subscription
 
 AnySubscription = Subscription | Listener
@@ -38,8 +38,11 @@ class Inbox:
             check_syntax(subscription.filter)
         except ValueError as error:
             raise BadInput(str(error)) from error
+        ours = unshared(subscription.filter)
         for other in self._subscriptions:
-            if overlap(other, subscription.filter):
+            if unshared(other) == ours and other != subscription.filter:
+                continue  # one of them is shared: the two replace each other, and for a moment both are there
+            if overlap(unshared(other), ours):
                 raise BadInput(
                     f"{subscription.filter!r} overlaps with {other!r}, which this connection subscribed to already: "
                     "a broker may deliver one message for each; use one filter, or another connection"
@@ -93,18 +96,18 @@ class Inbox:
             self._send_ack(message)
 
     def _may_be_claimed(self, message: Message) -> bool:
-        unwanted = any(matches(topic_filter, message.topic) for topic_filter in self._unwanted)
+        unwanted = any(matches(unshared(topic_filter), message.topic) for topic_filter in self._unwanted)
         return self._persistent and message.qos > 0 and not unwanted
 
     def _route(self, topic: str) -> AnySubscription | None:
         if topic not in self._routes:
             if len(self._routes) >= _ROUTES:
                 self._routes.clear()
-            found = (entry for entry in self._subscriptions.values() if matches(entry.filter, topic))
+            found = (entry for entry in self._subscriptions.values() if matches(unshared(entry.filter), topic))
             self._routes[topic] = next(found, None)
         return self._routes[topic]
 
     def _take_unclaimed(self, topic_filter: str) -> list[Message]:
-        taken = [message for message in self._unclaimed if matches(topic_filter, message.topic)]
-        self._unclaimed = [message for message in self._unclaimed if not matches(topic_filter, message.topic)]
+        taken = [message for message in self._unclaimed if matches(unshared(topic_filter), message.topic)]
+        self._unclaimed = [message for message in self._unclaimed if not matches(unshared(topic_filter), message.topic)]
         return taken

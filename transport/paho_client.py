@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -145,6 +146,32 @@ class PahoClient(paho.Client):
         if self.on_publish is None:
             self._post(self._link.published, mid)
         return done
+
+
+def greet_mqtt5(address: BrokerAddress, client_id: str) -> dict[str, Any] | None:
+    """What the broker says of itself when a client connects with MQTT 5; None if it does not want one. Blocks.
+
+    Raises OSError when it cannot be reached.
+    """
+    said: list[dict[str, Any] | None] = []
+
+    def told(_client: object, _data: object, _flags: object, reason: ReasonCode, properties: Any) -> None:  # noqa: ANN401
+        said.append(None if reason.is_failure else vars(properties))
+
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5, reconnect_on_failure=False)
+    if address.credentials is not None:
+        client.username_pw_set(*address.credentials)
+    if address.tls:
+        client.tls_set_context(client_context(address))
+    client.on_connect = told
+    client.connect_timeout = CONNECT_S
+    client.connect(address.host, address.port)
+    give_up_at_s = time.monotonic() + CONNECT_S
+    while not said and client.loop(0.2) == MQTTErrorCode.MQTT_ERR_SUCCESS and time.monotonic() < give_up_at_s:
+        pass
+    client.disconnect()
+    client.loop(0.1)
+    return said[0] if said else None
 
 
 def not_connected(broker: str, error: OSError | ValueError) -> TidemillError:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from uuid import UUID, uuid4
 
 from edge_agent.serving.crash_watch import CrashWatch
+from edge_agent.serving.memory_watch import too_large
 from edge_agent.serving.pipeline_sessions import PipelineSessions
 from edge_agent.serving.pipeline_standing import Standing
 from edge_agent.serving.ready import ReadyPipeline
@@ -117,12 +118,20 @@ class PipelineKeeper:
         async with worker_process(self._name, self._watch.fd) as worker, asyncio.TaskGroup() as tasks:
             await worker.send(order)
             following = tasks.create_task(self._follow(worker), name=f"orders for {self._name}")
+            watching = tasks.create_task(self._watch_memory(worker), name=f"memory of {self._name}")
             self._worker = worker
             async for answer in worker.answers():
                 self._hear(answer)
             self._worker = None
             following.cancel()
+            watching.cancel()
             return await worker.end()
+
+    async def _watch_memory(self, worker: WorkerProcess) -> None:
+        await worker.kill(await too_large(worker.pid, self._memory_mb))
+
+    def _memory_mb(self) -> int | None:
+        return self._wanted.spec.memory_mb if self._wanted else None
 
     def _hear(self, answer: Answer) -> None:
         if isinstance(answer, WorkerStatus):

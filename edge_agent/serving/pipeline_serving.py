@@ -60,7 +60,9 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
             tasks.create_task(link.unsubscribe(topic_filter), name="leave a stale topic")
         guard = CrashGuard(first.mark_fd, frozenset(first.deadly))
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        engine = Engine(LinkBroker(link, partial(_fail, refused)), guard=guard, cautious=first.mark_fd is not None)
+        engine = Engine(
+            LinkBroker(link, first.broker, partial(_fail, refused)), guard=guard, cautious=first.mark_fd is not None
+        )
         serving = _Serving(link, engine, tell)
         asyncio.get_running_loop().call_later(SOUND_S, engine.be_bold)
         helpers = [

@@ -1,5 +1,6 @@
 """What is known of a pipeline: told by the worker it has, and counted over those it had."""
 
+from edge_agent.serving.replicas import pipeline_of
 from edge_agent.serving.worker_protocol import WorkerStatus
 from schemas.report import PipelineState, PipelineStatus
 
@@ -33,7 +34,7 @@ class Standing:
         """What the report says."""
         counters = self._sum()
         return PipelineStatus(
-            name=self._name,
+            name=pipeline_of(self._name),
             version=self.told.version or wanted_version,
             state=self.told.state,
             reason=self.told.reason,

@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_agent.serving.pipeline_keeper import PipelineKeeper
 from edge_agent.serving.pipeline_sessions import PipelineSessions
 from edge_agent.serving.ready import ReadyModel, ReadyPipeline
+from edge_agent.serving.replicas import pipeline_of, together, worker_names
 from schemas.broker import BrokerAddress
 from schemas.errors import NotFound
 from schemas.names import EdgeName
@@ -48,30 +49,41 @@ class PipelineSupervisor:
             coming: Pipelines that are wanted but not ready yet: the broker goes on keeping their messages. None: not
                 known, so of the sessions of an earlier agent none is ended.
         """
+        workers = {
+            worker: pipeline
+            for name, pipeline in wanted.items()
+            for worker in worker_names(name, pipeline.spec.replicas)
+        }
         unwanted = set(self._keepers)
         if coming is not None:
-            unwanted |= self._sessions.names - set(coming)
-        for name in unwanted.difference(wanted):
-            self._keeper(name).want(None)
-        for name, pipeline in wanted.items():
-            self._keeper(name).want(pipeline)
+            later = set(coming).difference(wanted)
+            unwanted |= {worker for worker in self._sessions.names if pipeline_of(worker) not in later}
+        for worker in unwanted.difference(workers):
+            self._keeper(worker).want(None)
+        for worker, pipeline in workers.items():
+            self._keeper(worker).want(pipeline)
 
     def statuses(self) -> tuple[PipelineStatus, ...]:
         """How each wanted pipeline does."""
-        statuses = (keeper.status for keeper, _ in self._keepers.values())
-        return tuple(status for status in statuses if status is not None)
+        by_pipeline: dict[str, list[PipelineStatus]] = {}
+        for worker, (keeper, _) in self._keepers.items():
+            if (status := keeper.status) is not None:
+                by_pipeline.setdefault(pipeline_of(worker), []).append(status)
+        return tuple(together(statuses) for statuses in by_pipeline.values())
 
     async def outcomes(self, name: str, count: int) -> tuple[Outcome, ...]:
-        """What became of a pipeline's last messages, newest first.
+        """What became of a pipeline's last messages, newest first; of several workers, what each of them knows.
 
         Raises:
             NotFound: no such pipeline runs here.
             Unreachable: its worker does not run, or does not answer.
         """
-        keeper, _ = self._keepers.get(name, (None, None))
-        if keeper is None or keeper.status is None:
+        keepers = [keeper for worker, (keeper, _) in self._keepers.items() if pipeline_of(worker) == name]
+        asked = [keeper.outcomes(count) for keeper in keepers if keeper.status is not None]
+        if not asked:
             raise NotFound(f"this edge does not run {name}")
-        return await keeper.outcomes(count)
+        told = [outcome for outcomes in await asyncio.gather(*asked) for outcome in outcomes]
+        return tuple(sorted(told, key=lambda outcome: outcome.at, reverse=True)[:count])
 
     async def close(self) -> None:
         """End every worker, within five seconds; the broker keeps what comes for them meanwhile."""

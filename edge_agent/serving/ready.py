@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edge_agent.serving.worker_protocol import Load, ModelFile
 from schemas.names import LibraryName, ModelRef
-from schemas.pipelines import PipelineSpec
-from schemas.topics import as_filter
+from schemas.pipelines import NodeSpec, PipelineSpec
+from schemas.topics import as_filter, shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,10 @@ class ReadyPipeline:
     @property
     def filters(self) -> frozenset[str]:
         """The topic filters that its worker subscribes to; the worker is the one to check that they are any."""
-        return frozenset(
-            as_filter(str(node.params.get("topic"))) for node in self.spec.nodes if node.type == "mqtt_sub"
-        )
+        subscribers = (node for node in self.spec.nodes if node.type == "mqtt_sub")
+        return frozenset(self._filter(node) for node in subscribers)
+
+    def _filter(self, node: NodeSpec) -> str:
+        topic_filter = as_filter(str(node.params.get("topic")))
+        is_shared = self.spec.replicas > 1 and not node.inputs
+        return shared(self.name, topic_filter) if is_shared else topic_filter

@@ -52,6 +52,18 @@ class WorkerProcess:
                 return
             yield read_answer(line)
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    async def kill(self, why: str) -> None:
+        """Have it gone at once, for that reason."""
+        self._why = self._why or why
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+
     async def end(self) -> str:
         """Have it end, by force if it takes too long; returns in words why it ended. May be called again."""
         if not self._why:

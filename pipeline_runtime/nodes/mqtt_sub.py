@@ -46,7 +46,7 @@ class Params(NodeParams):
 
     def links(self) -> Links:
         """The topic it listens to."""
-        return Links(subscribes=as_filter(self.topic), qos=self.qos)
+        return Links(subscribes=as_filter(self.topic), qos=self.qos, correlated=self.correlate is not None)
 
 
 class MqttSub(RootNode):

@@ -28,9 +28,9 @@ SCORING: tuple[Written, ...] = (
 """Answers {"n": 5, "one": 1} with [[5 × version, version]]: who answered what."""
 
 
-def spec_of(nodes: Sequence[Written], name: str = "p") -> PipelineSpec:
+def spec_of(nodes: Sequence[Written], name: str = "p", **more: Any) -> PipelineSpec:
     """A pipeline of these nodes."""
-    return PipelineSpec(name=name, nodes=tuple(NodeSpec.model_validate(node) for node in nodes))
+    return PipelineSpec(name=name, nodes=tuple(NodeSpec.model_validate(node) for node in nodes), **more)
 
 
 def question(number: int) -> bytes:
@@ -52,12 +52,13 @@ def scoring(
     name: str = "p",
     nodes: Sequence[Written] = SCORING,
     libraries: Mapping[str, Path] | None = None,
+    **more: Any,
 ) -> ReadyPipeline:
     """The pipeline with its model's version of that number; the pipeline's own version stays 1."""
     path = folder / f"m{version}.onnx"
     if not path.exists():
         onnx_graphs.times(path, float(version))
-    return ReadyPipeline(name, 1, spec_of(nodes, name), {"m": ReadyModel("m", version, path)}, libraries or {})
+    return ReadyPipeline(name, 1, spec_of(nodes, name, **more), {"m": ReadyModel("m", version, path)}, libraries or {})
 
 
 class Desk:

@@ -57,8 +57,9 @@ class Desk:
         self.takes: dict[str, Take] = {}
         self.engine = Engine(self)
 
-    async def subscribe(self, topic_filter: str, qos: object, take: Take) -> Subscribed:  # noqa: ARG002
+    async def subscribe(self, topic_filter: str, qos: object, take: Take, *, group: str = "") -> Subscribed:
         """Granted at once."""
+        assert (qos, group) in {(0, ""), (1, "")}
         self.takes[topic_filter] = take
         return Subscribed(self.takes, topic_filter)
 

@@ -39,7 +39,7 @@ def test_nodes_may_stand_in_any_order() -> None:
     plan = compiled({**PUB, "inputs": ["flower"]}, library, model, SUB)
     assert [step.id for step in plan.routes["in"]] == ["predict", "flower", "out"]
     assert (set(plan.models), set(plan.libraries)) == ({"iris"}, {"pipelib_flower"})
-    assert plan.subscriptions == (("t/in", 1),)
+    assert plan.subscriptions == (("t/in", 1, ""),)
 
 
 def test_each_root_has_a_route_of_its_own() -> None:
@@ -56,7 +56,7 @@ def test_what_is_waited_for_is_subscribed_to_first_and_with_qos_0() -> None:
     """No run can begin before the message that it will wait for can come."""
     reply: Written = {"id": "reply", "type": "mqtt_sub", "topic": "t/reply", "inputs": ["in"]}
     plan = compiled(SUB, reply, {**PUB, "inputs": ["reply"]})
-    assert plan.subscriptions == (("t/reply", 0), ("t/in", 1))
+    assert plan.subscriptions == (("t/reply", 0, ""), ("t/in", 1, ""))
 
 
 def test_a_cycle_is_named_node_by_node() -> None:
