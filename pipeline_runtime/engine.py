@@ -119,6 +119,8 @@ class Engine:
         except TimeoutError:
             for run in self._runs:
                 run.abort()
+            self._runs.clear()
+            self._none_in_flight.set()
         if self.loaded is not None:
             await self.loaded.close()
         await asyncio.gather(*self._closing)

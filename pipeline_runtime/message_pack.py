@@ -6,10 +6,10 @@ from schemas.errors import BadPayload
 
 
 def unpack(payload: bytes) -> object:
-    """The value of a message. Raises BadPayload when it is no MessagePack, or has keys that are no text."""
+    """The value of a message. Raises BadPayload when it is no MessagePack, or has keys that cannot be any."""
     try:
         value: object = msgpack.unpackb(payload, strict_map_key=False, timestamp=3)
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise BadPayload(f"the payload is no MessagePack: {error or type(error).__name__}") from error
     return value
 

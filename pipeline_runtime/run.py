@@ -15,7 +15,7 @@ from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.delivery import deliver
 from pipeline_runtime.lane import Lane, LaneStep
 from pipeline_runtime.node_type import SKIPPED
-from schemas.errors import BadPayload, TidemillError
+from schemas.errors import TidemillError
 
 _ALL = 1_000_000  # a position behind every node
 _LONGEST_BACKOFF_S = 60.0
@@ -82,7 +82,7 @@ class Run:
             self.results[0] = root.read(self.message)
             self.values = root.levels(self.message.topic)
             self._key = root.key(self.results[0], self.values)
-        except BadPayload as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this message and not the worker
             self.failure = NodeFailed(self.lane.root_id, error)
             self._todo = ()
         if self._key is not None:

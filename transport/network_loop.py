@@ -130,8 +130,8 @@ class NetworkLoop:
             all_written = connection.flush()
         except OSError:
             code, all_written = 1, False
-        if code != 0:
-            self._note(code)
+        if code != 0 or self._client.socket() is None:  # none: our goodbye was written
+            self._note(code or 1)
         elif all_written:
             self._loop.remove_writer(self._number)
             written, self._unwritten = self._unwritten, []

@@ -3,15 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
 from schemas.broker import BrokerAddress
 from schemas.errors import BadInput, TooLarge, Unreachable
 from tests.conftest import Mosquitto, PrivateBroker, free_port
+from transport import mqtt
 from transport.mqtt import MAX_PAYLOAD_BYTES, Link, Message, Subscription, connect
 
 PATIENCE_S = 15.0
+
+
+@pytest.fixture(autouse=True, params=["thread", "loop"])
+def _driven_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is true of a link is so whoever reads and writes: a thread, or the event loop itself."""
+    monkeypatch.setitem(globals(), "connect", partial(mqtt.connect, in_loop=request.param == "loop"))
 
 
 async def next_of(subscription: Subscription) -> Message:
