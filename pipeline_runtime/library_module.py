@@ -7,7 +7,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
+from pipeline_runtime.library_context import Context
 from schemas.errors import BadInput
 from schemas.names import LibraryName
 
@@ -16,18 +18,26 @@ FOREIGN = (Exception, SystemExit, asyncio.CancelledError)
 """What a library's code may raise, and must not end the worker with."""
 
 
+Hook = Callable[[Context], object]
+
+
 class Library:
-    """A loaded library; ``exec`` is its author's function."""
+    """A loaded library; ``exec``, ``open`` and ``close`` are its author's functions."""
 
     def __init__(self, name: LibraryName, path: Path) -> None:
         """Run the file. Blocks for as long as the file's own imports take.
 
         Raises:
-            BadInput: the file cannot be read or run, or has no ``exec`` that takes one argument.
+            BadInput: the file cannot be read or run, or its functions are not such as can be called.
         """
         self.name = name
         self.path = path
-        self.exec: Callable[[object], object] = _exec_of(name, _load(name, path))
+        module = _load(name, path)
+        self.exec: Callable[..., object] = _exec_of(name, module)
+        self.takes_context = _takes_context(name, self.exec)  # found once, not for each message
+        self.is_async = inspect.iscoroutinefunction(self.exec)
+        self.open = _hook(name, module, "open")
+        self.close = _hook(name, module, "close")
 
 
 def _load(name: str, path: Path) -> ModuleType:
@@ -57,17 +67,50 @@ def _source(name: str, path: Path) -> bytes:
         raise BadInput(f"library {name} cannot be read: {error}") from error
 
 
-def _exec_of(name: str, module: ModuleType) -> Callable[[object], object]:
-    function: Callable[[object], object] | None = getattr(module, "exec", None)
+def _exec_of(name: str, module: ModuleType) -> Callable[..., object]:
+    function: Callable[..., object] | None = getattr(module, "exec", None)
     if not callable(function):
         raise BadInput(f"library {name} has no function `exec`")
-    try:
-        inspect.signature(function).bind(object())
-    except TypeError as error:
-        raise BadInput(f"library {name}: `exec` must take one argument, its input: {error}") from error
-    except ValueError:
-        pass  # written in C, and does not say what it takes
     return function
+
+
+def _takes_context(name: str, function: Callable[..., object]) -> bool:
+    """Whether ``exec`` wants the context: as a second argument that it must be given, or that is called so."""
+    signature = _signature(function)
+    if signature is None:
+        return False
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    places = [parameter for parameter in signature.parameters.values() if parameter.kind in by_place]
+    second = places[1] if len(places) > 1 else None
+    wanted = second is not None and (second.default is inspect.Parameter.empty or second.name == "context")
+    try:
+        signature.bind(*[object()] * (2 if wanted else 1))
+    except TypeError as error:
+        raise BadInput(f"library {name}: `exec` must take its input, or its input and the context: {error}") from error
+    return wanted
+
+
+def _hook(name: str, module: ModuleType, which: Literal["open", "close"]) -> Hook | None:
+    """The library's function of that name; one that it has from elsewhere, such as gzip's ``open``, is none."""
+    function: Hook | None = getattr(module, which, None)
+    signature = _signature(function) if callable(function) else None
+    if function is None or signature is None:
+        return None
+    ours = getattr(function, "__module__", None) == name
+    if not ours and next(iter(signature.parameters), None) != "context":
+        return None
+    try:
+        signature.bind(object())
+    except TypeError as error:
+        raise BadInput(f"library {name}: `{which}` must take one argument, the context: {error}") from error
+    return function
+
+
+def _signature(function: Callable[..., object]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None  # written in C, and does not say what it takes
 
 
 def describe(error: BaseException, path: Path) -> str:

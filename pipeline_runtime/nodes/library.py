@@ -1,21 +1,39 @@
 """The library node: calls a user's `exec` with its input."""
 
-import asyncio
+import logging
 from collections.abc import Awaitable
+from copy import deepcopy
+from functools import partial
 
-from pipeline_runtime.library_module import FOREIGN, Library, describe
+from pydantic import Field
+
+from pipeline_runtime.library_calls import LibraryCalls
+from pipeline_runtime.library_context import Context
+from pipeline_runtime.library_module import FOREIGN, Library
+from pipeline_runtime.library_values import IMMUTABLE, as_result, copied
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
-from pipeline_runtime.payloads import decode, encode
 from pipeline_runtime.run import Run
-from schemas.errors import BadPayload
+from schemas.errors import BadInput, BadPayload
 from schemas.names import Duration, LibraryName
+
+log = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S, CLOSE_TIMEOUT_S = 60.0, 10.0
+_NO_AWAITABLES = IMMUTABLE | {dict, list}
 
 
 class Params(NodeParams):
-    """Which library."""
+    """Which library, and how it is called."""
 
-    library: LibraryName
-    timeout_s: Duration = 30.0  # of an async exec; a plain one holds up the whole pipeline for as long as it runs
+    library: LibraryName = Field(description="The library's name, `pipelib_…`.")
+    timeout_s: Duration = Field(
+        default=30.0, description="How long an async `exec`, or one in a thread, may take for a message."
+    )
+    thread: bool = Field(
+        default=False,
+        description="Call a plain `exec` in a thread of its own, so that it holds up nothing while it waits.",
+    )
+    params: dict[str, object] = Field(default={}, description="What `exec` finds in `context.params`.")
 
     def links(self) -> Links:
         """The library it calls."""
@@ -26,30 +44,68 @@ class LibraryNode(Node):
     """Calls ``exec`` with a copy of the input, so that what it changes changes nothing else."""
 
     def __init__(self, params: Params, fittings: Fittings) -> None:
+        """Call nothing yet. Raises BadInput for an async ``exec`` that is to have a thread."""
         self._library: Library = fittings.libraries[params.library]
-        self._timeout_s = params.timeout_s
+        name = self._library.name
+        if params.thread and self._library.is_async:
+            raise BadInput(f"{name} has an async `exec`, which needs no thread: leave `thread: true` out")
+        self._exec, self._takes_context = self._library.exec, self._library.takes_context
+        self._timeout_s, self._thread = params.timeout_s, params.thread
+        self._calls = LibraryCalls(self._library, f"{fittings.pipeline}.{fittings.node}")
+        notes = logging.LoggerAdapter(logging.getLogger(name), {"library": name, "node": fittings.node})
+        self._context = Context(fittings.pipeline, fittings.node, deepcopy(params.params), notes, state={})
+        self._is_open = False
 
-    def resolve(self, value: object, _run: Run, /) -> object | Awaitable[object]:
-        """What ``exec`` returns, as JSON has it; an async ``exec`` is waited for."""
+    async def open(self) -> None:
+        """Call the library's ``open``. Raises BadInput when it fails or takes too long."""
         try:
-            result = self._library.exec(decode(encode(value)))
+            await self._calls.hook(self._library.open, self._context, OPEN_TIMEOUT_S)
+        except BadPayload as error:
+            raise BadInput(f"`open` of {error}") from error
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Call the library's ``close``, if ``open`` went well; what goes wrong is only logged."""
+        try:
+            if self._is_open:
+                await self._calls.hook(self._library.close, self._context, CLOSE_TIMEOUT_S)
+        except BadPayload as error:
+            log.warning("library not closed", extra={"node": self._context.node, "reason": f"`close` of {error}"})
+        finally:
+            self._is_open = False
+            self._calls.close()
+
+    def resolve(self, value: object, run: Run, /) -> object | Awaitable[object]:
+        """What ``exec`` returns, in JSON's types; an async ``exec`` and one in a thread are waited for."""
+        if self._thread:
+            return self._calls.in_thread(partial(self._answer, value, run), self._timeout_s)
+        result = self._call(value, run)
+        if type(result) not in _NO_AWAITABLES and isinstance(result, Awaitable):
+            return self._wait(result)
+        return self._result(result)
+
+    def _call(self, value: object, run: Run) -> object:
+        given = copied(value)
+        try:
+            return self._exec(given, self._context_of(run)) if self._takes_context else self._exec(given)
         except FOREIGN as error:
-            raise self._failure(error) from error
-        return self._wait(result) if isinstance(result, Awaitable) else decode(encode(result))
+            raise self._calls.failure(error) from error
+
+    def _context_of(self, run: Run) -> Context:
+        pipeline, node, params, notes, state, _, _ = self._context
+        return Context(pipeline, node, params, notes, state, run.message.topic, run.values.copy())
+
+    def _answer(self, value: object, run: Run) -> object:
+        return self._result(self._call(value, run))
 
     async def _wait(self, result: Awaitable[object]) -> object:
-        limit = asyncio.timeout(self._timeout_s)
-        try:
-            async with limit:
-                answer = await result
-        except (Exception, SystemExit) as error:  # a cancelled run must stay cancelled
-            if limit.expired():
-                raise BadPayload(f"{self._library.name} gave no answer within {self._timeout_s:g} s") from error
-            raise self._failure(error) from error
-        return decode(encode(answer))
+        return self._result(await self._calls.awaited(result, self._timeout_s))
 
-    def _failure(self, error: BaseException) -> BadPayload:
-        return BadPayload(f"{self._library.name}: {describe(error, self._library.path)}")
+    def _result(self, result: object) -> object:
+        try:
+            return as_result(result)
+        except BadPayload as error:
+            raise BadPayload(f"{self._library.name}: {error}") from error
 
 
 NODE = NodeType(
