@@ -11,7 +11,7 @@ from controller.stores.serving import list_deployments, newest_library, newest_p
 from controller.stores.tables import EdgeRow
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.manifest import Manifest, WantedModel, WantedPipeline, WantedRun
-from schemas.names import BlobRef, ModelRef, model_ref
+from schemas.names import BlobRef, FileRef, ModelRef, model_ref
 from schemas.pipelines import PipelineSpec
 
 
@@ -94,6 +94,7 @@ def wanted_pipeline(session: Session, name: str) -> WantedPipeline:
         raise LookupError(f"waits for pipeline {name}")
     models: dict[ModelRef, WantedModel] = {}
     libraries: dict[str, BlobRef] = {}
+    requirements: dict[str, BlobRef | tuple[str, ...]] = {}
     for kind, ref in references(PipelineSpec.model_validate_json(row.spec)):
         if kind == "model":
             model = wanted_model(session, ref)
@@ -101,13 +102,26 @@ def wanted_pipeline(session: Session, name: str) -> WantedPipeline:
                 raise LookupError(f"waits for the first version of model {ref}")
             models[ref] = model
         else:
-            library = newest_library(session, name=ref)
-            blob = LibrarySpec.model_validate_json(library.spec).file.blob if library else None
-            if blob is None:
+            row_of_library = newest_library(session, name=ref)
+            library = LibrarySpec.model_validate_json(row_of_library.spec) if row_of_library else None
+            if library is None or library.file.blob is None:
                 raise LookupError(f"waits for library {ref}")
-            libraries[ref] = blob
-    spec = BlobRef.model_validate_json(row.blob)
-    return WantedPipeline(name=name, version=row.version, spec=spec, models=models, libraries=libraries)
+            libraries[ref] = library.file.blob
+            if wanted := _requirements(library):
+                requirements[ref] = wanted
+    return WantedPipeline(
+        name=name,
+        version=row.version,
+        spec=BlobRef.model_validate_json(row.blob),
+        models=models,
+        libraries=libraries,
+        requirements=requirements,
+    )
+
+
+def _requirements(library: LibrarySpec) -> BlobRef | tuple[str, ...] | None:
+    written = library.requirements
+    return written.blob if isinstance(written, FileRef) else written
 
 
 def references(spec: PipelineSpec) -> list[tuple[str, str]]:

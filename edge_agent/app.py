@@ -11,6 +11,7 @@ from edge_agent.contact import Contact
 from edge_agent.energy.measuring import EnergyMeasuring
 from edge_agent.events import Outbox
 from edge_agent.execution.container_user import user
+from edge_agent.execution.executors import install_settings
 from edge_agent.execution.secret_folder import SecretFolders, memory_folder
 from edge_agent.fetching import Fetcher
 from edge_agent.gathering import Gatherer
@@ -20,6 +21,7 @@ from edge_agent.presence import Announcer
 from edge_agent.reporting import Reporter
 from edge_agent.secrets import TaskSecrets, sealing_key
 from edge_agent.serving.deployments import Deployments
+from edge_agent.serving.library_packages import LibraryPackages
 from edge_agent.serving.pipelines import PipelineSupervisor
 from edge_agent.serving.shelf import Shelf
 from edge_agent.serving.showing import Showing
@@ -79,9 +81,8 @@ class Agent:
             self._reporter.changed,
             sessions_file=ground.folder.pipeline_sessions,
         )
-        self._deployments = Deployments(
-            Shelf(ground.folder, fetcher), self._pipelines, ground.journal, group, self._reporter.changed
-        )
+        shelf = Shelf(ground.folder, fetcher, LibraryPackages(ground.folder, fetcher, install_settings(settings)))
+        self._deployments = Deployments(shelf, self._pipelines, ground.journal, group, self._reporter.changed)
         self._gatherer = Gatherer(settings, session_id, self._intake, self._board, self._deployments)
         self._cache = BlobCache(ground.blobs, self._blobs_in_use, cap_bytes=settings.blob_cache_mb * 1024 * 1024)
 

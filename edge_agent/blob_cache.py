@@ -100,10 +100,11 @@ def blobs_of_models(models: Iterable[WantedModel], blobs: BlobDirectory) -> Iter
 
 
 def blobs_of_pipelines(pipelines: Iterable[WantedPipeline], blobs: BlobDirectory) -> Iterator[BlobRef]:
-    """Each pipeline's spec, libraries and models."""
+    """Each pipeline's spec, libraries, their requirements and models."""
     for pipeline in pipelines:
         yield pipeline.spec
         yield from pipeline.libraries.values()
+        yield from (needed for needed in pipeline.requirements.values() if isinstance(needed, BlobRef))
         yield from blobs_of_models(pipeline.models.values(), blobs)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from schemas.collections import CollectionSpec
-from schemas.jobs import JobSpec
+from schemas.jobs import JobSpec, Requirements
 from schemas.names import EdgeName, File, LibraryName, ModelRef, Name
 from schemas.pipelines import PipelineSpec
 from schemas.written import Written
@@ -24,6 +24,7 @@ class LibrarySpec(Written):
 
     name: LibraryName
     file: File
+    requirements: Requirements | None = None  # what edges install for it
 
 
 class DeploymentSpec(Written):

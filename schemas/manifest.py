@@ -4,6 +4,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
+from schemas.jobs import RequirementLine
 from schemas.names import BlobRef, EdgeName, LibraryName, ModelRef, Name
 from schemas.wire import Wire
 
@@ -28,6 +29,7 @@ class WantedPipeline(_Wanted):
     spec: BlobRef  # the PipelineSpec
     models: dict[ModelRef, WantedModel] = {}  # keyed as the nodes write it: iris, iris@candidate, iris:3
     libraries: dict[LibraryName, BlobRef] = {}
+    requirements: dict[LibraryName, BlobRef | tuple[RequirementLine, ...]] = {}  # of the libraries that have any
 
 
 class WantedRun(_Wanted):

@@ -148,6 +148,8 @@ class FleetCheck:
                 yield from _problem(f"{where}.query", self._queries.query, query, self._collections.values())
 
     def _check_library(self, library: LibraryDocument) -> Iterator[Fault]:
+        if isinstance(library.requirements, FileRef):
+            yield from self._check_file("requirements", library.requirements)
         faults = list(self._check_file("file", library.file))
         yield from faults
         if not faults and library.file.blob is not None:

@@ -5,7 +5,7 @@
     order/     installer.py and requirements.txt; read-only for the installer
     log/       what the installer said
     venv/      the environment; made in place, because it cannot be moved
-    uses/      the attempts that it was given to; one is over when its folder is gone
+    uses/      links to the folders of those who were given it: attempts, pipelines; the use is over when one is gone
     complete   is there once the environment is, and tells its size; without it the place is cleared and filled again
 """
 
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.execution import installer
-from edge_agent.execution.executor import TaskKey, TaskRequest
-from edge_agent.execution.task_folder import folder_of, keys, wipe
+from edge_agent.execution.executor import NeedsEnvironment
+from edge_agent.execution.task_folder import wipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Place:
 
     @property
     def used_at(self) -> float:
-        """When a task was last given it, in seconds since 1970."""
+        """When somebody was last given it, in seconds since 1970."""
         return self._complete.stat().st_mtime
 
     @property
@@ -94,20 +94,22 @@ class Place:
         os.sync()  # the mark must not reach the disk before what it vouches for
         part.replace(self._complete)
 
-    def give_to(self, key: TaskKey) -> None:
-        """Note that an attempt uses it from now on."""
+    def give_to(self, user: Path) -> None:
+        """Note that whoever has this folder uses it from now on."""
         self._uses.mkdir(exist_ok=True)
-        (self._uses / str(key)).touch()
+        with suppress(FileExistsError):
+            (self._uses / user.name).symlink_to(user.absolute())
         self._complete.touch()
 
     def is_used(self, tasks: Path) -> bool:
-        """Whether an attempt that it was given to still has its folder; forgets those that have none."""
+        """Whether one whom it was given to still has its folder; forgets those that have none."""
         used = False
-        for key in keys(self._uses):
-            if folder_of(tasks, key).exists():
+        for mark in self._uses.iterdir() if self._uses.is_dir() else ():
+            user = mark if mark.is_symlink() else tasks / mark.name  # an attempt that an earlier agent noted
+            if user.exists():
                 used = True
             else:
-                (self._uses / str(key)).unlink(missing_ok=True)
+                mark.unlink(missing_ok=True)
         return used
 
     def remove(self) -> None:
@@ -123,7 +125,7 @@ class Place:
             self.folder.rmdir()
 
 
-def key_of(request: TaskRequest, *runs_in: str) -> str:
+def key_of(request: NeedsEnvironment, *runs_in: str) -> str:
     """The environment's name: from all that decides whether it can be used again."""
     parts = [*runs_in, platform.system(), platform.machine(), request.requirements_digest]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

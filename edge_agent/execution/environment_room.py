@@ -1,4 +1,4 @@
-"""How much of the disk environments may take: those unused for longest go first, never one that a task has."""
+"""How much of the disk environments may take: those unused for longest go first, never one that somebody has."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ class Kept:
     place: Place
     size_bytes: int
     used_at: float  # seconds since 1970
-    used: bool  # by a task that is still here
+    used: bool  # by a task or a pipeline that is still here
 
 
 class Room:

@@ -11,7 +11,7 @@ from typing import Literal
 from edge_agent.execution.environment_lock import locked
 from edge_agent.execution.environment_place import Place
 from edge_agent.execution.environment_room import Room
-from edge_agent.execution.executor import Environment, TaskRequest
+from edge_agent.execution.executor import Environment, NeedsEnvironment
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.log_lines import follow
 from edge_agent.patience import to_its_end
@@ -43,8 +43,12 @@ class EnvironmentCache:
         self._root, self._tasks, self._timeout_s = root, tasks, install.timeout_s
         self.room = Room(root, tasks, cap_bytes=install.environments_bytes, reserve_bytes=install.reserve_bytes)
 
+    def holds(self, key: str) -> bool:
+        """Whether the environment of this name is there, whole."""
+        return Place(self._root / key).size_bytes is not None
+
     async def get(
-        self, key: str, request: TaskRequest, installers: Sequence[Installer], note: Callable[[str], None]
+        self, key: str, request: NeedsEnvironment, installers: Sequence[Installer], note: Callable[[str], None]
     ) -> Environment:
         """Have the environment of this name, made by the first installer that can.
 
@@ -64,7 +68,7 @@ class EnvironmentCache:
         try:
             async with asyncio.timeout(self._timeout_s), locked(place.lock, waiting) as lock:
                 if place.size_bytes is not None:
-                    place.give_to(request.key)
+                    place.give_to(request.folder)
                     return Environment(key, place.venv, cached=True)
                 await asyncio.to_thread(self.room.make)
                 note("installing requirements" if request.requirements else "making an environment")
@@ -74,7 +78,7 @@ class EnvironmentCache:
                     await to_its_end(asyncio.to_thread(place.remove))
                     raise
                 await to_its_end(asyncio.to_thread(place.mark_complete))
-                place.give_to(request.key)
+                place.give_to(request.folder)
         except TimeoutError as error:
             raise TaskFailed(f"the requirements were not installed within {self._timeout_s:.0f} s") from error
         await self._keep_to_cap()
@@ -83,7 +87,7 @@ class EnvironmentCache:
     async def _install(
         self,
         place: Place,
-        request: TaskRequest,
+        request: NeedsEnvironment,
         installers: Sequence[Installer],
         lock: int,
         note: Callable[[str], None],

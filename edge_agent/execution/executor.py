@@ -72,6 +72,22 @@ class TaskRequest:
         return self.variables | {name: f"{root}/{place}" for name, place in self.paths.items()}
 
 
+class NeedsEnvironment(Protocol):
+    """Whoever wants an environment: a task, or a pipeline for its libraries."""
+
+    @property
+    def folder(self) -> Path:
+        """The environment is kept for as long as this is there."""
+
+    @property
+    def requirements(self) -> Path | None:
+        """The file that says what is to be installed."""
+
+    @property
+    def requirements_digest(self) -> BlobDigest | None:
+        """Of that file."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskHandle:
     """Where a started task is; kept in the journal, so that a restarted agent can find it."""

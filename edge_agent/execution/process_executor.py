@@ -8,7 +8,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from edge_agent.execution.environments import EnvironmentCache
 from edge_agent.execution.executor import Environment, ExitResult, TaskHandle, TaskKey, TaskRequest
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.log_lines import follow
-from edge_agent.execution.process_installer import process_installers
+from edge_agent.execution.process_installer import OWN_PYTHON, process_installers
 from edge_agent.execution.process_search import kill_processes
 from edge_agent.execution.task_control import claimed_by, forbid_start, is_running, read_result
 from edge_agent.execution.task_variables import for_scripts, of_machine
@@ -41,13 +40,12 @@ class ProcessExecutor:
         self._tasks, self._install = tasks, install
         self._environments = EnvironmentCache(environments.absolute(), tasks, install)
         self._starting = asyncio.Lock()  # so that nobody takes a task that is being started for one cut off
-        self._python = os.path.realpath(sys.executable)
 
     async def prepare(self, request: TaskRequest, note: Callable[[str], None]) -> Environment:
         """Make a virtual environment with the agent's own Python, or find it."""
         if request.edge_folder is not None:
             note(f"a process of this machine can write to {request.edge_folder} too, as far as the agent's user may")
-        key = key_of(request, self.name, sys.version, self._python)
+        key = key_of(request, *OWN_PYTHON)
         installers = process_installers(self._install, self._environments.room.downloads(self.name))
         return await self._environments.get(key, request, installers, note)
 

@@ -14,6 +14,9 @@ from edge_agent.execution.install_settings import TRUST_VARIABLES, InstallSettin
 from edge_agent.execution.task_variables import for_installer
 from edge_agent.execution.uv_program import VARIABLES, find_uv
 
+OWN_PYTHON = ("process", sys.version, os.path.realpath(sys.executable))
+"""What an environment for the agent's own Python is named after, beside the requirements and the platform."""
+
 
 def process_installers(install: InstallSettings, downloads: Path) -> list[Installer]:
     """The ways to install on this machine, the one to try first at the front."""

@@ -47,11 +47,7 @@ class Deployments:
         self._served = {name: served for name, served in self._served.items() if name in wanted}
         self._pipelines.apply(wanted)
         self._serve_ready()
-        pipelines = [*manifest.pipelines, *self.served()]
-        await self._shelf.clear(
-            models=[*manifest.models, *(model for pipeline in pipelines for model in pipeline.models.values())],
-            libraries=[library for pipeline in pipelines for library in pipeline.libraries.values()],
-        )
+        await self._shelf.clear(manifest.models, [*manifest.pipelines, *self.served()])
 
     def model_statuses(self) -> tuple[ModelStatus, ...]:
         """What the report says of each wanted model."""

@@ -1,6 +1,7 @@
 """Keeps one pipeline's worker as it should be: running the wanted version, started again when it ends, or gone.
 
 wanted ──▶ start ─▶ Load ─▶ Load (swap) ─▶ … ─ended▶ pause ─▶ start
+   │                            └ other packages ─▶ Stop ─▶ start
    └ no longer ─▶ Stop ─▶ have the broker forget its session ─▶ gone
 """
 
@@ -9,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from uuid import UUID, uuid4
 
 from edge_agent.serving.crash_watch import CrashWatch
@@ -94,13 +96,15 @@ class PipelineKeeper:
                 if await self._forgotten():
                     return
                 continue
-            began = asyncio.get_running_loop().time()
+            began, packages = asyncio.get_running_loop().time(), self._wanted.packages
             try:
                 reason = await self._one_life(self._wanted)
             except Exception as error:  # whatever it is, it must not end the keepers of other pipelines
                 log.exception("pipeline not kept", extra={"pipeline": self._name})
                 reason = f"{type(error).__name__}: {error}"
-            if self._wanted is not None:
+            if self._wanted is not None and self._wanted.packages != packages:
+                self._standing.worker_replaced()
+            elif self._wanted is not None:
                 await self._pause(reason, lived_s=asyncio.get_running_loop().time() - began)
 
     async def _one_life(self, wanted: ReadyPipeline) -> str:
@@ -117,7 +121,7 @@ class PipelineKeeper:
         self._watch.began()
         async with worker_process(self._name, self._watch.fd) as worker, asyncio.TaskGroup() as tasks:
             await worker.send(order)
-            following = tasks.create_task(self._follow(worker), name=f"orders for {self._name}")
+            following = tasks.create_task(self._follow(worker, wanted.packages), name=f"orders for {self._name}")
             watching = tasks.create_task(self._watch_memory(worker), name=f"memory of {self._name}")
             self._worker = worker
             async for answer in worker.answers():
@@ -140,9 +144,9 @@ class PipelineKeeper:
         elif (asked := self._asked.get(answer.ask)) and not asked.done():
             asked.set_result(answer.outcomes)
 
-    async def _follow(self, worker: WorkerProcess) -> None:
-        """Tell the worker what is wanted, whenever that changes."""
-        while (wanted := self._wanted) is not None:
+    async def _follow(self, worker: WorkerProcess, packages: tuple[Path, ...]) -> None:
+        """Tell the worker what is wanted, whenever that changes; a process that has imported packages keeps to them."""
+        while (wanted := self._wanted) is not None and wanted.packages == packages:
             self._sessions.remember(self._name, self._sessions.filters(self._name) | wanted.filters)
             await worker.send(wanted.as_order())
             await self._news.wait()

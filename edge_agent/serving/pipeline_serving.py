@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
+from edge_agent.serving.importing import make_importable
 from edge_agent.serving.link_broker import LinkBroker
 from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Load, Order, Show, Shown, Stop, WorkerStatus
 from pipeline_runtime.builtin import builtin_types
@@ -118,6 +119,7 @@ class _Serving:
 
     async def _load(self, order: Load) -> None:
         try:
+            make_importable(order.packages)
             plan = compile_graph(order.spec, builtin_types())
             models = {ref: model.path for ref, model in order.models.items()}
             before = self._engine.loaded

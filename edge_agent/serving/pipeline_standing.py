@@ -30,6 +30,11 @@ class Standing:
         self.told = WorkerStatus(state=PipelineState.FAILED, reason=reason)
         return reason
 
+    def worker_replaced(self) -> None:
+        """The worker was ended to start another one."""
+        self._past = self._sum()
+        self.told = WorkerStatus(state=PipelineState.STARTING)
+
     def status(self, wanted_version: int) -> PipelineStatus:
         """What the report says."""
         counters = self._sum()

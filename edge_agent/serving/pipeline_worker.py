@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from io import FileIO
 
+from edge_agent.serving.hang_watch import watch_hangs
 from edge_agent.serving.pipeline_serving import serve
 from edge_agent.serving.worker_protocol import MAX_LINE_BYTES, Answer, Order, read_order
 from schemas.errors import TidemillError
@@ -28,7 +29,11 @@ async def run(answers: FileIO) -> None:
         with suppress(BrokenPipeError):  # the agent is gone, and stdin says so too
             answers.write(answer.to_line())
 
-    await serve(_orders(), tell)
+    watching = asyncio.create_task(watch_hangs(), name="watch for hangs")
+    try:
+        await serve(_orders(), tell)
+    finally:
+        watching.cancel()
 
 
 async def _orders() -> AsyncIterator[Order]:

@@ -28,11 +28,18 @@ class ReadyPipeline:
     spec: PipelineSpec
     models: Mapping[ModelRef, ReadyModel]  # keyed as the nodes write it
     libraries: Mapping[LibraryName, Path]
+    packages: tuple[Path, ...] = ()  # folders that the libraries' requirements are installed in
 
     def as_order(self) -> Load:
         """The order to answer with it."""
         models = {ref: ModelFile(version=model.version, path=model.path) for ref, model in self.models.items()}
-        return Load(version=self.version, spec=self.spec, models=models, libraries=dict(self.libraries))
+        return Load(
+            version=self.version,
+            spec=self.spec,
+            models=models,
+            libraries=dict(self.libraries),
+            packages=self.packages,
+        )
 
     @property
     def filters(self) -> frozenset[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from edge_agent.data_folder import DataFolder
 from edge_agent.fetching import Fetcher
 from edge_agent.patience import to_its_end
+from edge_agent.serving.library_packages import LibraryPackages
+from edge_agent.serving.library_trial import try_libraries
 from edge_agent.serving.ready import ReadyModel, ReadyPipeline
 from schemas.errors import BadPayload
 from schemas.manifest import WantedModel, WantedPipeline
@@ -26,9 +28,9 @@ Note = Callable[[str], None]
 class Shelf:
     """Fetches what a manifest names and lays it out; a folder gets its name once everything is in it."""
 
-    def __init__(self, folder: DataFolder, fetcher: Fetcher) -> None:
+    def __init__(self, folder: DataFolder, fetcher: Fetcher, packages: LibraryPackages) -> None:
         self._models, self._libraries = folder.models, folder.libraries
-        self._fetcher = fetcher
+        self._fetcher, self._packages = fetcher, packages
         self._lock = asyncio.Lock()  # between those who lay out and those who clear away
 
     async def model(self, wanted: WantedModel, note: Note) -> ReadyModel:
@@ -45,30 +47,37 @@ class Shelf:
         return ReadyModel(name=wanted.name, version=wanted.version, path=folder / MODEL_FILE)
 
     async def pipeline(self, wanted: WantedPipeline, note: Note) -> ReadyPipeline:
-        """A pipeline with everything its nodes refer to. Raises as ``model`` does."""
+        """A pipeline with everything its nodes refer to, and what its libraries require. Raises as ``model`` does."""
         try:
             spec = PipelineSpec.model_validate_json(await self._fetcher.read(wanted.spec, DOCUMENT_LIMIT_BYTES, note))
         except ValidationError as error:
             raise BadPayload(f"{wanted.spec.digest} is no pipeline this agent understands: {error}") from error
-        return ReadyPipeline(
+        ready = ReadyPipeline(
             name=wanted.name,
             version=wanted.version,
             spec=spec,
             models={ref: await self.model(model, note) for ref, model in wanted.models.items()},
             libraries={name: await self._library(name, blob, note) for name, blob in wanted.libraries.items()},
+            packages=await self._packages.install(wanted, note),
         )
+        if ready.packages:
+            note("trying whether its libraries find what they import")
+            await try_libraries(ready.as_order())
+        return ready
 
     def holds(self, wanted: WantedPipeline) -> bool:
         """Whether ``pipeline`` would find everything here, without a connection."""
         blobs = [wanted.spec, *wanted.libraries.values(), *(model.card for model in wanted.models.values())]
-        return all(self._fetcher.held(ref) for ref in blobs) and all(
-            (self._folder_of(model) / MODEL_FILE).is_file() for model in wanted.models.values()
-        )
+        blobs += [needed for needed in wanted.requirements.values() if isinstance(needed, BlobRef)]
+        models_held = all((self._folder_of(model) / MODEL_FILE).is_file() for model in wanted.models.values())
+        return models_held and all(self._fetcher.held(ref) for ref in blobs) and self._packages.hold(wanted)
 
-    async def clear(self, models: Iterable[WantedModel], libraries: Iterable[BlobRef]) -> None:
-        """Remove everything but these from the shelf; the blobs stay where they are."""
+    async def clear(self, models: Iterable[WantedModel], pipelines: Collection[WantedPipeline]) -> None:
+        """Remove everything but these and what they need from the shelf; the blobs stay where they are."""
         kept_models = {self._folder_of(model) for model in models}
-        kept_libraries = {self._libraries / _short(blob) for blob in libraries}
+        kept_models.update(self._folder_of(model) for pipeline in pipelines for model in pipeline.models.values())
+        kept_libraries = {self._libraries / _short(blob) for each in pipelines for blob in each.libraries.values()}
+        kept_libraries.update(folder for each in pipelines if (folder := self._packages.folder_of(each)))
         async with self._lock:
             await to_its_end(asyncio.to_thread(_remove_others, self._models.glob("*/*"), kept_models))
             await to_its_end(asyncio.to_thread(_remove_others, self._libraries.glob("*"), kept_libraries))

@@ -56,6 +56,7 @@ class Load(_Line):
     spec: PipelineSpec
     models: dict[ModelRef, ModelFile] = {}
     libraries: dict[LibraryName, Path] = {}
+    packages: tuple[Path, ...] = ()  # folders that the libraries' requirements are in; the same for a process's life
 
 
 class Show(_Line):

@@ -41,9 +41,9 @@ class Fleet(Api):
         whole = {"kind": "Job", "name": "retrain", "model": "tiny", "edge": "press-1", "scripts": [script]}
         return {**whole, "queries": [query], "schedule": {"every": "1h"}, **changes}
 
-    def library(self, source: str) -> Document:
+    def library(self, source: str, **more: object) -> Document:
         """A library of this source."""
-        return {"kind": "Library", "name": "pipelib_tell", "file": self.file("tell.py", source.encode())}
+        return {"kind": "Library", "name": "pipelib_tell", "file": self.file("tell.py", source.encode()), **more}
 
     def model(self, factor: float = 2.0) -> Document:
         """A model with a file that can be served."""
@@ -198,6 +198,11 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
         lambda f: [f.library("def exec(input):\n    return (\n")],
         "documents[0].file",
         "tell.py, line 2: no Python",
+    ),
+    "library whose requirements were not uploaded": (
+        lambda f: [f.library("def exec(input): ...", requirements="needs.txt")],
+        "documents[0].requirements",
+        "needs.txt was named but not uploaded",
     ),
     "library nested too deep": (
         lambda f: [f.library("exec = " + "-" * 100_000 + "1")],

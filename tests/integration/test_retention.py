@@ -189,7 +189,8 @@ async def test_a_sweep_takes_what_nothing_refers_to(bench: Bench) -> None:
     bench.checking(bench.job("live"), additional={"w": bench.blobs.put_bytes(b"output of a live run")})
     bench.moved(bench.queued(bench.job("sealed")), secrets=bench.blobs.put_bytes(b"sealed"))
     with bench.database.transaction() as session:
-        library = LibrarySpec.model_validate({"name": "pipelib_x", "file": named(bench, b"def exec(x): return x")})
+        files = {"file": named(bench, b"def exec(x): return x"), "requirements": named(bench, b"tidepool")}
+        library = LibrarySpec.model_validate({"name": "pipelib_x", **files})
         add_library(session, spec=library, now=bench.clock())
     garbage = bench.blobs.put_bytes(b"uploaded, and never applied")
     half = BlobRef(digest=f"sha256:{'1' * 64}", size_bytes=9)

@@ -97,13 +97,13 @@ async def workbench(kind: str, data: Path, install: InstallSettings | None = Non
         await executor.close()
 
 
-def tiny_wheel(wheels: Path) -> None:
-    """Put a package ``tidepool`` 1.0 into a folder of wheels, so that installing needs no network."""
+def tiny_wheel(wheels: Path, version: str = "1.0", depth: int = 7) -> None:
+    """Put a package ``tidepool`` into a folder of wheels, so that installing needs no network."""
     wheels.mkdir(parents=True, exist_ok=True)
-    info = "tidepool-1.0.dist-info"
-    with zipfile.ZipFile(wheels / "tidepool-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("tidepool.py", "DEPTH = 7\n")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tidepool\nVersion: 1.0\n")
+    info = f"tidepool-{version}.dist-info"
+    with zipfile.ZipFile(wheels / f"tidepool-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tidepool.py", f"DEPTH = {depth}\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tidepool\nVersion: {version}\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", f"tidepool.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.errors import BadInput, NotFound, TidemillError
 from schemas.fleet import JobDocument, LibraryDocument
-from schemas.names import BlobRef
+from schemas.names import BlobRef, FileRef
 from tidemill.client import blob_ref
 from tidemill.fleet_files import read_fleet
 from tidemill.yaml_places import read_documents, written
@@ -85,12 +85,16 @@ def test_files_become_blobs(tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
     (tmp_path / "training/train.py").write_text("print('hello')")
     (tmp_path / "lib.py").write_text("")
-    (tmp_path / "fleet.yaml").write_text(JOB + "---\nkind: Library\nname: pipelib_x\nfile: lib.py\n")
+    (tmp_path / "needs.txt").write_text("numpy")
+    (tmp_path / "fleet.yaml").write_text(
+        JOB + "---\nkind: Library\nname: pipelib_x\nfile: lib.py\nrequirements: needs.txt\n"
+    )
     job, library = read_fleet(tmp_path / "fleet.yaml").fleet(blob_ref).documents
     assert isinstance(job, JobDocument)
     assert isinstance(library, LibraryDocument)
     assert job.scripts[0].path == "train.py"
     assert job.scripts[0].blob == blob_ref(tmp_path / "training/train.py")
+    assert library.requirements == FileRef(path="needs.txt", blob=blob_ref(tmp_path / "needs.txt"))
     assert library.file.blob == BlobRef(
         digest="sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", size_bytes=0
     )

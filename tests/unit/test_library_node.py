@@ -215,7 +215,7 @@ async def test_a_call_in_a_thread_that_takes_too_long_fails_its_message_only(tmp
         with pytest.raises(BadPayload, match=r"pipelib_x gave no answer within 0\.2 s"):
             await hanging
         assert await passing == [1, True]
-        library.exec.__globals__["gate"].set()  # type: ignore[attr-defined]
+        library.exec.__globals__["gate"].set()
         assert await answer(node, 2) == [2, True]
 
 
@@ -225,7 +225,7 @@ async def test_calls_wait_for_a_thread_and_are_not_made_once_they_are_given_up(
     """When every thread is busy, a message that waits in vain says so, and its call is never made."""
     monkeypatch.setattr("pipeline_runtime.library_calls.MAX_THREADS", 1)
     library = loaded(tmp_path, HANGS)
-    names: dict[str, Any] = library.exec.__globals__  # type: ignore[attr-defined]
+    names: dict[str, Any] = library.exec.__globals__
     async with opened(node_of(library, thread=True, timeout_s=20)) as node:
         first = asyncio.create_task(answer(node, "hang"))
         assert await asyncio.to_thread(names["begun"].wait, 20)
