@@ -131,12 +131,12 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_old_one_answering(
 
 async def test_a_pipeline_that_never_loaded_says_why(broker: BrokerAddress, tmp_path: Path) -> None:
     """The worker ends, the reason stays, and a version that loads is started at once."""
-    broken = library(tmp_path, "pipelib_x", "def exec(a, b):\n    return a\n")
+    broken = library(tmp_path, "pipelib_x", "def exec(a, b, c):\n    return a\n")
     nodes: list[Written] = [IN, {"id": "x", "type": "library", "library": "pipelib_x", "inputs": ["in"]}]
     async with desk(broker) as table:
         table.supervisor.apply({"p": scoring(tmp_path, 1, nodes=nodes, libraries=broken)})
         status = await table.until(lambda status: status.state is PipelineState.FAILED)
-        assert "`exec` must take one argument" in status.reason
+        assert "`exec` must take its input, or its input and the context" in status.reason
         table.supervisor.apply({"p": scoring(tmp_path, 1)})
         await table.serving()
 
