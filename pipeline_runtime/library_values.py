@@ -38,13 +38,17 @@ def copied(value: object) -> object:
 def as_result(value: object) -> object:
     """What a library gave, made of objects, lists, texts, numbers, truth values, null and bytes.
 
-    What else JSON has a form for gets that: tuples and NumPy arrays are lists, times are texts, and so are all keys.
+    What else JSON has a form for gets that: tuples and NumPy arrays are lists, times are texts, and so are all keys. An
+    array of numbers that is all of the result stays one, for the model behind it: an image is a million numbers.
 
     Raises:
         BadPayload: it holds something that JSON has no form for, or is nested too deep.
     """
-    if type(value) in IMMUTABLE:
+    kind = type(value)
+    if kind in IMMUTABLE:
         return _finite(value)
+    if kind is not dict and kind is not list and (array := _in_order(value)) is not None:
+        return array
     try:
         return orjson.loads(orjson.dumps(value, option=_GENEROUS))
     except (orjson.JSONEncodeError, orjson.JSONDecodeError) as error:
@@ -55,12 +59,25 @@ def as_result(value: object) -> object:
 
 
 def _parts(value: object, error: ValueError | TypeError) -> object:
-    """What JSON refused, part by part: bytes somewhere in it are fine."""
+    """What JSON refused, part by part: bytes in it are fine, and arrays whose numbers lie in another order."""
     if type(value) is dict and all(type(key) is str for key in value):
-        return {key: as_result(item) for key, item in value.items()}
+        return {key: _part(item) for key, item in value.items()}
     if type(value) is list or type(value) is tuple:
-        return [as_result(item) for item in value]
+        return [_part(item) for item in value]
     raise BadPayload(f"the result cannot be written as JSON: {error}") from error
+
+
+def _part(value: object) -> object:
+    result = as_result(value)
+    return result if (array := _in_order(result)) is None else orjson.loads(orjson.dumps(array, option=_GENEROUS))
+
+
+def _in_order(value: object) -> object | None:
+    """An array of numbers as a copy that lies in memory row by row; None: it is none. NumPy need not be there."""
+    if type(value).__name__ != "ndarray" or value.dtype.kind not in "biuf":  # type: ignore[attr-defined]
+        return None
+    copy: object = value.copy()  # type: ignore[attr-defined]
+    return copy
 
 
 def _finite(value: object) -> object:

@@ -93,7 +93,7 @@ class LibraryNode(Node):
 
     def _context_of(self, run: Run) -> Context:
         pipeline, node, params, notes, state, _, _ = self._context
-        return Context(pipeline, node, params, notes, state, run.message.topic, run.values.copy())
+        return Context(pipeline, node, params, notes, state, run.message.topic, dict(run.values))
 
     def _answer(self, value: object, run: Run) -> object:
         return self._result(self._call(value, run))

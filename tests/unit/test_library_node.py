@@ -13,17 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_runtime.lane import Lane
+from pipeline_runtime.builtin import builtin_types
+from pipeline_runtime.graph import compile as compile_graph
 from pipeline_runtime.library_module import Library
 from pipeline_runtime.library_values import as_result, copied
+from pipeline_runtime.loading import load
 from pipeline_runtime.node_type import Fittings
 from pipeline_runtime.nodes import library as library_node
 from pipeline_runtime.nodes.library import LibraryNode, Params
 from pipeline_runtime.run import Run
-from pipeline_runtime.turns import Order
 from schemas.errors import BadInput, BadPayload
-from tests.unit.test_engine import NoBroker
-from transport.mqtt import Message
+from schemas.pipelines import PipelineSpec
+from tests.unit.engine_desk import Desk, Letter, Written, until_acknowledged
 
 
 def loaded(folder: Path, source: str) -> Library:
@@ -39,17 +40,26 @@ def node_of(library: Library, node: str = "x", **params: object) -> LibraryNode:
     return LibraryNode(checked, Fittings(node, {}, {"pipelib_x": library}, "p"))
 
 
-def run_of(topic: str = "t/in", **values: str) -> Run:
+IN: Written = {"id": "in", "type": "mqtt_sub", "topic": "t/in"}
+
+
+def out(*inputs: str) -> Written:
+    """A node that publishes on t/out."""
+    return {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": list(inputs)}
+
+
+async def run_of(topic: str = "t/in", **values: str) -> Run:
     """A message's run; only what it tells of the message is used."""
-    lane = Lane(root="in", steps=(), order=Order(), inboxes={}, pipeline="p", version=1, dead_letters="p/dead_letters")
-    run = Run(Message(topic, b"1"), lane, NoBroker())
+    desk = Desk()
+    await desk.load([IN, out("in")])
+    run = Run(Letter(topic, b"1"), desk.engine._lanes["t/in"], desk.engine)
     run.values = values
     return run
 
 
 async def answer(node: LibraryNode, value: object, run: Run | None = None) -> Any:
     """What the node gives, waited for if need be."""
-    result = node.resolve(value, run or run_of())
+    result = node.resolve(value, run or await run_of())
     async with asyncio.timeout(20):
         return await result if isinstance(result, Awaitable) else result
 
@@ -74,7 +84,7 @@ def exec(value, context):
 async def test_a_library_is_told_where_a_call_comes_from(tmp_path: Path, prefix: str) -> None:
     """With a second argument, ``exec`` gets the pipeline, the node, its params, and the message's topic and levels."""
     node = node_of(loaded(tmp_path, TELLS_ALL.replace("def", f"{prefix}def")), params={"limit": 3})
-    told = await answer(node, [1], run_of("factory/7/read", line="7"))
+    told = await answer(node, [1], await run_of("factory/7/read", line="7"))
     assert told == [[1], "p", "x", "factory/7/read", {"line": "7"}, {"limit": 3}]
 
 
@@ -105,7 +115,7 @@ def test_an_exec_that_cannot_be_called_is_refused(tmp_path: Path, signature: str
 async def test_the_context_cannot_be_changed_for_others(tmp_path: Path) -> None:
     """Nothing can be set on it, and what a call does to the topic's levels is gone with the next one."""
     source = "def exec(value, context):\n    context.values['line'] = '8'\n    context.node = value\n"
-    node, run = node_of(loaded(tmp_path, source)), run_of(line="7")
+    node, run = node_of(loaded(tmp_path, source)), await run_of(line="7")
     with pytest.raises(BadPayload, match=r"pipelib_x: AttributeError: can't set attribute \(line 3\)"):
         await answer(node, 1, run)
     assert run.values == {"line": "7"}
@@ -208,7 +218,7 @@ async def test_a_call_in_a_thread_that_takes_too_long_fails_its_message_only(tmp
     """With ``thread: true`` others pass meanwhile, the message fails in time, and the late answer is nobody's."""
     library = loaded(tmp_path, HANGS)
     async with opened(node_of(library, thread=True, timeout_s=0.2)) as node:
-        hanging = node.resolve("hang", run_of())
+        hanging = node.resolve("hang", await run_of())
         assert isinstance(hanging, Awaitable)
         node._timeout_s = 20  # of those that follow
         passing = asyncio.create_task(answer(node, 1))
@@ -311,11 +321,15 @@ def test_what_json_has_a_form_for_gets_it_and_what_has_none_is_refused() -> None
     """Tuples and arrays are lists, NaN is null, keys are texts; a set, or what has no end, is no result."""
     given = {"a": (1, np.float32(0.5)), "b": np.array([1, 2]), 3: float("nan")}
     assert as_result(given) == {"a": [1, 0.5], "b": [1, 2], "3": None}
+    assert as_result({"b": np.array([[1, 2], [3, 4]]).T}) == {"b": [[1, 3], [2, 4]]}
     assert [as_result(value) for value in (float("nan"), float("-inf"), (b"x", {"y": (b"z",)}))] == [
         None,
         None,
         [b"x", {"y": [b"z"]}],
     ]
+    whole = as_result(given["b"])
+    assert isinstance(whole, np.ndarray)
+    assert whole is not given["b"]
     endless: list[object] = []
     endless.append(endless)
     for wrong in ({1, 2}, {"a": [b"x", object()]}, endless):
@@ -331,3 +345,46 @@ def test_an_input_that_is_no_json_reaches_a_library_as_it_is() -> None:
     assert image[0, 0] == 0
     assert (seen["image"].dtype, seen["ids"]) == (np.uint8, {1: b"x"})
     assert copied({"a": [float("nan")]}) == {"a": [None]}
+
+
+async def test_a_version_is_opened_before_it_takes_over_and_closed_after_its_last_message(tmp_path: Path) -> None:
+    """Across a swap: the old one's state is its own to the end, and the new one begins with what its ``open`` made."""
+    source = """
+import asyncio
+seen, gate = [], asyncio.Event()
+
+def open(context):
+    context.state["version"] = context.params["version"]
+    seen.append(f"open {context.state['version']}")
+
+async def exec(value, context):
+    if value == "wait":
+        await gate.wait()
+    return context.state["version"]
+
+def close(context):
+    seen.append(f"close {context.state['version']}")
+"""
+    (tmp_path / "pipelib_x.py").write_text(source)
+    desk = Desk()
+
+    async def swap(version: int) -> None:
+        node: Written = {"id": "x", "type": "library", "library": "pipelib_x", "params": {"version": version}}
+        spec = PipelineSpec.model_validate({"name": "p", "nodes": [IN, {**node, "inputs": ["in"]}, out("x")]})
+        plan = compile_graph(spec, builtin_types())
+        libraries = {"pipelib_x": tmp_path / "pipelib_x.py"}
+        await desk.engine.swap(load(plan, version, models={}, libraries=libraries, before=desk.engine.loaded))
+
+    await swap(1)
+    assert desk.engine.loaded is not None
+    library = desk.engine.loaded.libraries["pipelib_x"].exec.__globals__
+    old = desk.hand_in("wait")
+    await asyncio.sleep(0)
+    await swap(2)
+    assert library["seen"] == ["open 1", "open 2"]
+    new = desk.hand_in("go")
+    library["gate"].set()
+    await until_acknowledged([old, new])
+    await desk.engine.drain(20)
+    assert desk.bodies() == [1, 2]
+    assert library["seen"] == ["open 1", "open 2", "close 1", "close 2"]
