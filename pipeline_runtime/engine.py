@@ -10,7 +10,8 @@ broker's window of unacknowledged messages would be full of runs that wait for a
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -79,29 +80,45 @@ class Engine:
         Raises:
             TidemillError: a node could not be opened; the broker refused a topic, or did not answer.
         """
-        before, handed_over = self.loaded, False
-        self._held += 1
-        try:
-            if before is not None and before.shares_state_with(loaded):
-                handed_over = True
-                await self._none_in_flight.wait()
-                await before.close_stateful()
-            await loaded.open()
+        before = self.loaded
+        if before is not None and before.shares_state_with(loaded):
+            await self._hand_over(before, loaded)
+        else:
+            await loaded.open()  # which may take long: messages go on being answered
+            await self._listen(loaded)
+        if before is not None and before.runs == 0:
+            await before.close()
+
+    async def _hand_over(self, before: Loaded, loaded: Loaded) -> None:
+        """Swap while nothing is in flight: what the old nodes keep on disk is the new ones' to read."""
+        with self._holding():
+            await self._none_in_flight.wait()
+            await before.close_stateful()
+            try:
+                await loaded.open()
+                await self._listen(loaded)
+            except BaseException:
+                await before.open()
+                raise
+
+    async def _listen(self, loaded: Loaded) -> None:
+        with self._holding():  # of a new topic messages may come before the others are granted
             try:
                 await self._listening.change(loaded.plan.subscriptions)
             except BaseException:
                 await loaded.close()
                 raise
             self._switch(loaded)
-        except TidemillError:
-            if before is not None and handed_over:
-                await before.open()
-            raise
+
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        """Begin no run while the block lasts; messages wait in the backlog."""
+        self._held += 1
+        try:
+            yield
         finally:
             self._held -= 1
             self._look()
-        if before is not None and before.runs == 0:
-            await before.close()
 
     def be_bold(self) -> None:
         """Take many messages in hand again."""
