@@ -1,6 +1,7 @@
 """Fixtures that every test may use: private brokers and database servers on free ports."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -56,8 +57,15 @@ class PrivateBroker:
 
     def kill(self) -> None:
         """``kill -9``: nothing is saved."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As an administrator does: what it is set to save is saved."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(number)
             self._process.wait(10)
             self._process = None
 

@@ -322,6 +322,54 @@ async def test_a_broker_that_comes_back_finds_the_pipeline_listening(mosquitto: 
         assert (await table.serving()).restarts == 0
 
 
+async def test_a_broker_that_is_stopped_under_load_loses_no_message(tmp_path: Path) -> None:
+    """One that saves its sessions is stopped twice while messages flow: each is answered, though the worker stays."""
+    mosquitto = Mosquitto(tmp_path, f"persistence true\npersistence_location {tmp_path}/")
+    mosquitto.start()
+    count, answered = 600, set[int]()
+    try:
+        async with (
+            desk(mosquitto.address) as table,
+            connect(mosquitto.address, "asker") as asker,
+            connect(mosquitto.address, "listener", clean_session=False) as listener,
+        ):
+            table.supervisor.apply({"p": scoring(tmp_path, 1)})
+            await table.serving()
+            answers = await listener.subscribe("t/out")
+            asking = [asyncio.create_task(asker.publish("t/in", question(number))) for number in range(count)]
+            for restart_at in (count // 4, count // 2, count):
+                while len(answered) < restart_at:
+                    async with asyncio.timeout(20):
+                        answered.add(int(orjson.loads((await anext(answers)).payload)[0][0]))
+                if restart_at < count:
+                    mosquitto.stop()
+                    mosquitto.start()
+            await asyncio.gather(*asking)
+            assert (await table.serving()).restarts == 0
+    finally:
+        mosquitto.kill()
+    assert answered == set(range(count))
+
+
+async def test_a_broker_killed_under_load_leaves_no_question_unanswered(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """What it had confirmed and then forgot is asked again by who asked; the same worker answers all of it."""
+    count, answered = 400, set[int]()
+    async with desk(mosquitto.address) as table, device(mosquitto.address) as person:
+        table.supervisor.apply({"p": scoring(tmp_path, 1)})
+        await table.serving()
+        asking = asyncio.create_task(person.ask(*(question(number) for number in range(count))))
+        while len(answered) < count // 3:
+            answered.add(int((await person.next())[0][0]))
+        mosquitto.kill()
+        mosquitto.start()
+        await asking
+        await table.serving()
+        await person.ask(*(question(number) for number in set(range(count)) - answered))
+        while len(answered) < count:
+            answered.add(int((await person.next())[0][0]))
+        assert (await table.serving()).restarts == 0
+
+
 async def test_a_worker_whose_agent_is_gone_ends_by_itself(broker: BrokerAddress, tmp_path: Path) -> None:
     """An agent killed with ``kill -9`` leaves no worker behind, and no password on any command line."""
     agent = await asyncio.create_subprocess_exec(

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_runtime.node_type import SKIPPED, Branches, Fittings, Node, NodeParams, NodeType
+from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, Fittings, Node, NodeParams, NodeType
 from pipeline_runtime.run import Run
 from pipeline_runtime.turns import Order, Turns
-from schemas.errors import BadInput
+from schemas.errors import BadInput, BadPayload
 from tests.unit.engine_desk import Written, desk, until_acknowledged
 
 
@@ -381,6 +382,95 @@ async def test_nodes_are_opened_before_and_closed_after_their_messages() -> None
         assert asked["b"] == 2
         assert asked["open b"] == asked["close b"] + 1  # the one that goes on answering
     assert asked["open b"] == asked["close b"]
+
+
+class Notes(Node):
+    """Keeps its state in a file, which nobody else may have open."""
+
+    def __init__(self, params: ForkParams, fittings: Fittings, opened: list[str]) -> None:
+        assert fittings.state is not None
+        self._made_of, self._folder, self._opened, self._seen = params, fittings.state, opened, 0
+
+    async def open(self) -> None:
+        """Read what the one before wrote."""
+        assert not self._opened
+        self._opened.append("")
+        self._folder.mkdir(exist_ok=True)
+        file = self._folder / "seen"
+        self._seen = int(file.read_text()) if file.exists() else 0
+
+    async def close(self) -> None:
+        """Write it."""
+        self._opened.clear()
+        (self._folder / "seen").write_text(str(self._seen))
+
+    def resolve(self, value: object, _run: Run, /) -> object:
+        """How many messages there were before, in all versions."""
+        self._seen += 1
+        return [value, self._seen]
+
+
+async def test_a_node_that_keeps_state_hands_it_over(tmp_path: Path) -> None:
+    """The old one is closed before the new one is opened, and no message passes between; a failed swap undoes it."""
+    opened: list[str] = []
+    notes = NodeType(
+        "notes", ForkParams, lambda params, made: Notes(params, made, opened), doc="", example="", keeps_state=True
+    )
+    nodes: list[Written] = [IN, {"id": "notes", "type": "notes", "inputs": ["n0"]}, pub("notes")]
+    asked: Counter[str] = Counter()
+    async with desk(nodes, notes, state=tmp_path) as on:
+        letters = [on.hand_in(number) for number in range(5)]
+        await on.load(nodes, notes, version=2, state=tmp_path)
+        letters += [on.hand_in(number) for number in range(5, 8)]
+        locked = [*nodes, work("c", "n0", opens=False)]
+        with pytest.raises(BadInput, match="it is locked"):
+            await on.load(locked, notes, work_type(asked), version=3, state=tmp_path)
+        await until_acknowledged([*letters, on.hand_in(8)])
+        assert on.bodies() == [[number, number + 1] for number in range(9)]
+
+
+class Batch(BatchNode):
+    """Answers several at once, but no sevens."""
+
+    def __init__(self, params: ForkParams, fittings: Fittings, sizes: list[int]) -> None:
+        self._made_of, self._sizes = (params, fittings), sizes
+
+    def resolve(self, value: object, run: Run, /) -> object:
+        """One alone."""
+        (answer,) = self.resolve_many([value], [run])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def resolve_many(self, values: Sequence[object], _runs: Sequence[Run], /) -> Sequence[object]:
+        """Now, later, or not at all."""
+        self._sizes.append(len(values))
+        return [self._answer(value) for value in values]
+
+    def _answer(self, value: object) -> object:
+        if value == 7:
+            return BadPayload("no sevens")
+        return asyncio.sleep(0, value) if isinstance(value, int) and value % 3 == 0 else value
+
+
+@given(values=st.lists(st.integers(0, 9), min_size=1, max_size=30))
+@settings(max_examples=60)
+def test_what_comes_together_is_answered_together(values: list[int]) -> None:
+    """One call for all that is there; each message gets its own answer or failure, in order."""
+    sizes: list[int] = []
+    batch = NodeType("batch", ForkParams, lambda params, made: Batch(params, made, sizes), doc="", example="")
+    nodes: list[Written] = [IN, work("a", "n0"), {"id": "b", "type": "batch", "inputs": ["n0"]}]
+    nodes.append(pub("a", "b") | {"join": "all"})
+
+    async def answers() -> tuple[list[object], int]:
+        async with desk(nodes, batch, work_type(Counter())) as on:
+            await until_acknowledged([on.hand_in(value) for value in values])
+            return on.bodies(), len(on.letters())
+
+    bodies, failed = asyncio.run(answers())
+    assert bodies == [{"a": {"a": value}, "b": value} for value in values if value != 7]
+    assert failed == values.count(7)
+    assert sizes == [len(values)]
 
 
 async def test_statistics_and_outcomes_are_kept() -> None:
