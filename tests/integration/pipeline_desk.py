@@ -110,9 +110,9 @@ class Device:
         """Publish; returns when the broker has them."""
         await asyncio.gather(*(self.link.publish(topic, payload) for payload in payloads))
 
-    async def next(self, topic: str = "t/out") -> Any:
+    async def next(self, topic: str = "t/out", patience_s: float = 20.0) -> Any:
         """The next message on a topic that is listened to."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience_s):
             return orjson.loads(await self._taken[topic].get())
 
     async def listen(self, topic: str, tasks: asyncio.TaskGroup) -> asyncio.Task[None]:
