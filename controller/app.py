@@ -24,6 +24,7 @@ from controller.http.app import create_app
 from controller.http.server import address_of, open_listener, serve_http
 from controller.http.services import Services
 from controller.inbox import Inbox
+from controller.letter_intake import LetterIntake
 from controller.manifests import Manifests
 from controller.model_checks import ModelChecks
 from controller.outcomes import Outcomes
@@ -132,6 +133,7 @@ class Controller:
         self._triggers = Triggers(database, collections, self._supervisor.wake, clock=utc_now)
         self._ticks.listeners.append(self._triggers.jobs_changed)
         self._ingestion = Ingestion(broker.address, collections)
+        self._letters = LetterIntake(broker.address, database)
         outcomes = Outcomes(link)
         self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.records, outcomes, clock=utc_now)
         self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
@@ -197,6 +199,7 @@ class Controller:
             "inbox": self._inbox.serve(),
             "supervisor": self._supervisor.serve(self._work),
             "ingestion": self._ingestion.serve(),
+            "dead letters": self._letters.serve(),
             "blobs": self._sender.serve(),
             "retention": self._retention.serve(),
         }
@@ -221,10 +224,12 @@ class Controller:
                 for spec in await asyncio.to_thread(self._storage.collections.specs):
                     if spec.topics:
                         await self._ingestion.listening(spec)
+                await self._letters.listening()
 
     async def _look_again(self) -> None:
         self._ticks.jobs_changed()
         self._ingestion.refresh()
+        self._letters.refresh()
         if self._broker.accounts is not None:
             specs = await asyncio.to_thread(self._storage.collections.specs)
             pipelines = await self._storage.database.read(newest_specs)

@@ -10,6 +10,7 @@ from schemas.fleet import AppliedChange, DeploymentSpec, LibrarySpec
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection, ModelVersion
 from schemas.names import EdgeName, ModelRef
+from schemas.payload_text import Encoding
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineStatus, Report
 from schemas.runs import RunState, RunTrigger, Usage
@@ -218,6 +219,28 @@ class PipelineView(View):
     version: int
     created_at: AwareDatetime
     edges: dict[str, PipelineStatus] = {}
+
+
+class DeadLetterView(View):
+    """A message that a pipeline could not answer, without its payload."""
+
+    id: int
+    pipeline: str
+    version: int  # of the pipeline
+    at: AwareDatetime
+    topic: str  # that it came on
+    node: str  # that it failed at
+    error: str
+    size_bytes: NonNegativeInt  # of the payload, as far as it is kept
+    truncated: bool = False  # only the first bytes are kept
+    retried_at: AwareDatetime | None = None  # the last time
+
+
+class DeadLetterContent(DeadLetterView):
+    """The same with its payload."""
+
+    payload: str
+    encoding: Encoding = "text"
 
 
 class LibraryView(View):

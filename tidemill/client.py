@@ -27,13 +27,14 @@ from schemas.views import (
 )
 from tidemill.asking import path_of, read_as
 from tidemill.job_requests import JobRequests
+from tidemill.letter_requests import LetterRequests
 
 Row = dict[str, Any]
 
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
-class Client(JobRequests):
+class Client(JobRequests, LetterRequests):
     """A connection to one controller; use it as a context manager.
 
     Every method raises a ``TidemillError`` of the class that fits: ``Unreachable``, ``Unauthorized``, ``NotFound`` …

@@ -6,6 +6,7 @@ from controller.http import (
     blobs,
     broker,
     collections,
+    dead_letters,
     edges,
     fleet,
     health,
@@ -28,7 +29,21 @@ def create_app(services: Services, version: str) -> FastAPI:
     app = FastAPI(title="Tidemill", version=version, docs_url="/docs", redoc_url=None)
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Security(bearer)])
-    for part in (blobs, broker, collections, edges, fleet, jobs, models, outcomes, run_output, runs, secrets, serving):
+    for part in (
+        blobs,
+        broker,
+        collections,
+        dead_letters,
+        edges,
+        fleet,
+        jobs,
+        models,
+        outcomes,
+        run_output,
+        runs,
+        secrets,
+        serving,
+    ):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)

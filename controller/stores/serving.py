@@ -42,6 +42,12 @@ def newest_specs(session: Session) -> list[PipelineSpec]:
     return [PipelineSpec.model_validate_json(row.spec) for row in list_pipelines(session)]
 
 
+def dead_letter_topics(session: Session) -> frozenset[str]:
+    """Where the failed messages of every version of every pipeline are published."""
+    specs = session.exec(select(PipelineRow.spec))
+    return frozenset(PipelineSpec.model_validate_json(spec).dead_letters for spec in specs)
+
+
 def list_libraries(session: Session) -> list[LibraryRow]:
     """The newest version of every library, by name."""
     newest = {row.name: row for row in session.exec(select(LibraryRow).order_by(col(LibraryRow.version)))}

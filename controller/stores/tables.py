@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Index, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, Text, TypeDecorator, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 
@@ -36,6 +36,10 @@ class Said(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Put a replacement character where a zero byte is."""
         return None if value is None else value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+GrowingNumber = BigInteger().with_variant(Integer(), "sqlite")
+"""A key that the database counts up; SQLite does so for this type only, whose numbers are as large."""
 
 
 class EdgeRow(SQLModel, table=True):
@@ -183,6 +187,25 @@ class PipelineRow(SQLModel, table=True):
     spec: str = Field(sa_type=Text)
     blob: str = Field(sa_type=Text)  # BlobRef of the spec
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DeadLetterRow(SQLModel, table=True):
+    """A message that a pipeline could not answer. ``id`` grows as they come in, and stands for no other ever."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (Index("ix_dead_letters_pipeline_id", "pipeline", "id"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, primary_key=True, sa_type=GrowingNumber)
+    digest: str = Field(unique=True)  # of the letter: a broker may deliver it twice
+    pipeline: str
+    version: int
+    at: datetime = Field(sa_type=UtcDateTime)
+    topic: str = Field(sa_type=Said)
+    node: str = Field(sa_type=Said)
+    error: str = Field(sa_type=Said)
+    truncated: bool  # the payload is only the first bytes of what came
+    size_bytes: int  # of the payload
+    retried_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    payload: bytes  # last, so that the others are read without it
 
 
 class LibraryRow(SQLModel, table=True):

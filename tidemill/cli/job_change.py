@@ -1,9 +1,6 @@
 """Making, changing and deleting jobs: commands of `tidemill job`."""
 
-import os
-import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from schemas.errors import BadInput, NotFound, TidemillError
+from tidemill.cli.editor import edit
 from tidemill.cli.job_form import checked, checked_mapping, json_or_text, set_keys, without_nothing
 from tidemill.cli.job_view import FIELDS
 from tidemill.cli.options import Json, Name, pairs_of
@@ -183,14 +181,10 @@ def _in_editor(name: str, document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
     from tidemill.yaml_places import written  # noqa: PLC0415 - see the package's first line
 
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
         file = Path(folder, f"{name}.yaml")
         file.write_text(written(document), encoding="utf-8")
-        try:
-            subprocess.run([*shlex.split(editor), str(file)], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise BadInput(f"the editor failed, and nothing was changed: {error}; set EDITOR, or use --set") from error
+        edit(file, instead="--set")
         try:
             yield _one_document(file)
         except TidemillError:
