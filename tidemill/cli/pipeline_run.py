@@ -3,18 +3,15 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from edge_agent.serving.pipeline_serving import serve
 from edge_agent.serving.worker_protocol import Answer, Connect, Load, ModelFile, Order, WorkerStatus
-from schemas.broker import BrokerAddress
-from schemas.errors import BadInput
 from schemas.report import PipelineState
 from tidemill.cli.output import printable, say
 from tidemill.cli.pipeline_file import read_pipeline
+from tidemill.cli.pipeline_options import broker_address, files_by_name
 
 COUNTERS_EVERY_S = 5.0
 
@@ -31,41 +28,21 @@ async def run_pipeline(file: Path, broker: str, models: list[str], libraries: li
     Raises:
         BadInput: the file, or one that it needs, is wrong; with the line where it can be told.
     """
-    connect = Connect(broker=_address(broker), client_id=f"tidemill-run-{os.getpid()}", keep_session=False)
+    connect = Connect(broker=broker_address(broker), client_id=f"tidemill-run-{os.getpid()}", keep_session=False)
     spec, plan = read_pipeline(file)
     load = Load(
         version=1,
         spec=spec,
-        models={ref: ModelFile(version=1, path=path) for ref, path in _files("--model", models, plan.models).items()},
-        libraries=_files("--library", libraries, plan.libraries),
+        models={
+            ref: ModelFile(version=1, path=path) for ref, path in files_by_name("--model", models, plan.models).items()
+        },
+        libraries=files_by_name("--library", libraries, plan.libraries),
     )
     topics = ", ".join(sorted(plan.filters[root] for root in plan.roots))
     printer = _Printer(spec.name, topics)
     await serve(_orders(connect, load), printer.show)
     printer.close()
     return 0
-
-
-def _address(broker: str) -> BrokerAddress:
-    try:
-        return BrokerAddress(url=broker)
-    except ValidationError as error:
-        raise BadInput(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-
-
-def _files(option: str, given: list[str], needed: Collection[str]) -> dict[str, Path]:
-    """The file for each name that the pipeline refers to."""
-    files = {}
-    for text in given:
-        name, separator, path = text.partition("=")
-        if not separator or name not in needed:
-            raise BadInput(f"{option} {text}: write NAME=FILE, with a name from {', '.join(sorted(needed)) or 'none'}")
-        if not Path(path).is_file():
-            raise BadInput(f"{option} {text}: there is no file {path}")
-        files[name] = Path(path)
-    if missing := sorted(set(needed) - files.keys()):
-        raise BadInput(f"the pipeline refers to {', '.join(missing)}: add {option} {missing[0]}=FILE")
-    return files
 
 
 async def _orders(connect: Connect, load: Load) -> AsyncIterator[Order]:

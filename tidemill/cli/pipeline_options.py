@@ -1,0 +1,41 @@
+"""What several commands about pipelines are told: a broker, and the files that a pipeline refers to."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from schemas.broker import BrokerAddress
+from schemas.errors import BadInput
+
+
+def broker_address(broker: str) -> BrokerAddress:
+    """A broker by its URL, such as ``mqtt://127.0.0.1:1883``. Raises BadInput when it is none."""
+    try:
+        return BrokerAddress(url=broker)
+    except ValidationError as error:
+        raise BadInput(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def files_by_name(option: str, given: Collection[str], needed: Collection[str]) -> dict[str, Path]:
+    """The file for each name that a pipeline refers to.
+
+    Args:
+        option: as people write it, for messages.
+        given: ``name=file`` for each.
+        needed: the names.
+
+    Raises:
+        BadInput: one is missing, unknown, or names a file that is not there.
+    """
+    files = {}
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not separator or name not in needed:
+            raise BadInput(f"{option} {text}: write NAME=FILE, with a name from {', '.join(sorted(needed)) or 'none'}")
+        if not Path(path).is_file():
+            raise BadInput(f"{option} {text}: there is no file {path}")
+        files[name] = Path(path)
+    if missing := sorted(set(needed) - files.keys()):
+        raise BadInput(f"the pipeline refers to {', '.join(missing)}: add {option} {missing[0]}=FILE")
+    return files
