@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemill.cli import dead_letters
+from tidemill.cli import dead_letters, pipeline_replay
 from tidemill.cli.extras import load
 from tidemill.cli.options import Json, Name
 from tidemill.cli.output import Columns, ago, print_list, print_one
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from schemas.views import PipelineView
 
 app = typer.Typer(help="See pipelines, and run one without controller or agent.", no_args_is_help=True)
+app.add_typer(pipeline_replay.app)
 app.add_typer(dead_letters.app, name="dead-letters")
 
 

@@ -16,7 +16,7 @@ from tidemill.cli.pipeline_options import broker_address
 from tidemill.replay.recording import Recorded, RecordingWriter
 from transport.mqtt import Link, Subscription, connect
 
-CONNECT_S = 10.0
+CONNECT_S, LOOK_S = 10.0, 0.1
 SYNC_EVERY_S = 1.0
 QUEUE_MESSAGES = 100_000  # of QoS 0 that may wait for the disk
 
@@ -60,11 +60,14 @@ async def _record(address: BrokerAddress, topics: list[str], to: Path, limits: L
 
 
 async def _ready(link: Link, address: BrokerAddress) -> None:
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            await link.ready()
-    except TimeoutError as error:
-        raise link.trouble or Unreachable(f"no broker answers at {address.host}:{address.port}") from error
+    """Return when the broker is there; one that is away is said at once, and not waited for."""
+    for _ in range(round(CONNECT_S / LOOK_S)):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                return await link.ready()
+        if link.trouble:
+            raise link.trouble
+    raise Unreachable(f"the broker at {address.host}:{address.port} does not answer")
 
 
 class _Recorder:
