@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,7 +21,7 @@ class Recorded(BaseModel):
     topic: Annotated[str, Field(min_length=1, max_length=65_535)]
     payload: str
     encoding: Encoding = "text"
-    qos: Literal[0, 1, 2] = 1
+    qos: Annotated[int, Field(ge=0, le=2)] = 1
     retain: bool = False  # the broker had kept it from before
 
     @classmethod
