@@ -1,5 +1,6 @@
 """How a comparison of answers is printed."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import orjson
@@ -41,8 +42,13 @@ def print_comparison(comparison: Comparison, *, as_json: bool) -> None:
         print_table(("MESSAGE", "WHAT", "TOPIC", "PATH", "BEFORE", "AFTER"), [_line(one) for one in shown])
         if (left := sum(comparison.kinds.values()) - len(shown)) > 0:
             say(f"and {left} more differences; --json has the first 1000")
-    if comparison.before and comparison.after:
-        rows = [["before", *_milliseconds(comparison.before)], ["after", *_milliseconds(comparison.after)]]
+    print_latencies({"before": comparison.before, "after": comparison.after})
+
+
+def print_latencies(measured: Mapping[str, Quantiles | None]) -> None:
+    """A line for each that was measured."""
+    rows = [[name, *_milliseconds(quantiles)] for name, quantiles in measured.items() if quantiles]
+    if rows:
         print_table(("LATENCY", "p50 ms", "p95 ms", "p99 ms", "LONGEST ms"), rows)
 
 
@@ -71,6 +77,7 @@ def _milliseconds(quantiles: Quantiles) -> list[float]:
 
 def _document(comparison: Comparison) -> dict[str, object]:
     names = "topic", "path", "before", "after"
+    before, after = comparison.before, comparison.after
     return {
         "messages": comparison.messages,
         "equal": comparison.equal,
@@ -80,8 +87,8 @@ def _document(comparison: Comparison) -> dict[str, object]:
         "numbers": [{"topic": t, "path": path, "farthest": far} for (t, path), far in comparison.farthest.items()],
         "differences": [_object(one) for one in comparison.differences],
         "latency_ms": {
-            "before": asdict(comparison.before) if comparison.before else None,
-            "after": asdict(comparison.after) if comparison.after else None,
+            "before": asdict(before) if before else None,
+            "after": asdict(after) if after else None,
         },
     }
 

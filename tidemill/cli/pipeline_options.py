@@ -17,22 +17,26 @@ def broker_address(broker: str) -> BrokerAddress:
         raise BadInput(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
-def files_by_name(option: str, given: Collection[str], needed: Collection[str]) -> dict[str, Path]:
-    """The file for each name that a pipeline refers to.
+def files_by_name(
+    option: str, given: Collection[str], needed: Collection[str], allowed: Collection[str] = ()
+) -> dict[str, Path]:
+    """The file for each name that a pipeline refers to; of two for one name the last.
 
     Args:
         option: as people write it, for messages.
         given: ``name=file`` for each.
         needed: the names.
+        allowed: names that it does not refer to, and that are no mistake.
 
     Raises:
         BadInput: one is missing, unknown, or names a file that is not there.
     """
     files = {}
+    known = {*needed, *allowed}
     for text in given:
         name, separator, path = text.partition("=")
-        if not separator or name not in needed:
-            raise BadInput(f"{option} {text}: write NAME=FILE, with a name from {', '.join(sorted(needed)) or 'none'}")
+        if not separator or name not in known:
+            raise BadInput(f"{option} {text}: write NAME=FILE, with a name from {', '.join(sorted(known)) or 'none'}")
         if not Path(path).is_file():
             raise BadInput(f"{option} {text}: there is no file {path}")
         files[name] = Path(path)

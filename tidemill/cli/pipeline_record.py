@@ -10,7 +10,7 @@ from os import getpid
 from pathlib import Path
 
 from schemas.broker import BrokerAddress
-from schemas.errors import BadInput, TidemillError, Unreachable
+from schemas.errors import BadInput, Unreachable
 from tidemill.cli.output import amount, say
 from tidemill.cli.pipeline_options import broker_address
 from tidemill.replay.recording import Recorded, RecordingWriter
@@ -29,7 +29,7 @@ class Limits:
     count: int | None = None
 
 
-async def record(broker: str, topics: list[str], to: Path, limits: Limits) -> int:
+async def record(broker: str, topics: list[str], to: Path, limits: Limits) -> None:
     """Record until a limit is reached, or SIGINT or SIGTERM comes; what happens is told on stderr.
 
     Raises:
@@ -38,17 +38,7 @@ async def record(broker: str, topics: list[str], to: Path, limits: Limits) -> in
         Unreachable: there is no broker.
         Unauthorized: it refuses the credentials, or a topic.
     """
-    failure: Exception | None = None
-    try:
-        await _record(broker_address(broker), topics, to, limits)
-    except* TidemillError as errors:
-        failure = errors.exceptions[0]
-    if failure is not None:
-        raise failure
-    return 0
-
-
-async def _record(address: BrokerAddress, topics: list[str], to: Path, limits: Limits) -> None:
+    address = broker_address(broker)
     async with connect(address, f"tidemill-record-{getpid()}", wait=False) as link:
         await _ready(link, address)
         subscriptions = [await link.subscribe(one, auto_ack=False, queue_size=QUEUE_MESSAGES) for one in topics]

@@ -50,16 +50,30 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)  # the first ones
     labels: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)  # topic, path, before, after
     farthest: dict[tuple[str, str], float] = field(default_factory=dict)  # topic, path → how far numbers are apart
-    before: Quantiles | None = None  # None: nothing was measured
-    after: Quantiles | None = None
+    latencies: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))  # before and after, in ms
 
     @property
     def different(self) -> int:
         """Messages that the two made something else of."""
         return self.messages - self.equal
 
-    def note(self, found: list[Difference]) -> None:
-        """Take what differs for one message."""
+    @property
+    def before(self) -> Quantiles | None:
+        """How long the first took; None if nothing was compared."""
+        return quantiles(self.latencies[0])
+
+    @property
+    def after(self) -> Quantiles | None:
+        """The same of the second."""
+        return quantiles(self.latencies[1])
+
+    def add(self, before: Outcome, after: Outcome, tolerance: Tolerance) -> None:
+        """Compare what came of one message."""
+        for latencies, outcome in zip(self.latencies, (before, after), strict=True):
+            latencies.append(outcome.latency_ms)
+        self._note(list(_differences(before, after, tolerance)))
+
+    def _note(self, found: list[Difference]) -> None:
         self.messages += 1
         self.equal += not found
         for one in found:
@@ -81,14 +95,10 @@ def compare(before: Iterable[Outcome], after: Iterable[Outcome], tolerance: Tole
         BadInput: the two are not about the same messages.
     """
     comparison = Comparison()
-    latencies: tuple[list[float], list[float]] = [], []
     for left, right in zip_longest(before, after):
         if left is None or right is None or (left.number, left.topic) != (right.number, right.topic):
             raise BadInput(f"these are no answers to the same messages: {_name(left)} against {_name(right)}")
-        comparison.note(list(_differences(left, right, tolerance)))
-        latencies[0].append(left.latency_ms)
-        latencies[1].append(right.latency_ms)
-    comparison.before, comparison.after = quantiles(latencies[0]), quantiles(latencies[1])
+        comparison.add(left, right, tolerance)
     return comparison
 
 

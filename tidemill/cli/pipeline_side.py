@@ -1,0 +1,43 @@
+"""A pipeline file with the files that it refers to, loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline_runtime.loading import Loaded, load
+from tidemill.cli.pipeline_file import read_pipeline
+from tidemill.cli.pipeline_options import files_by_name
+from tidemill.replay.replaying import refuse_effects
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What a person named."""
+
+    file: Path
+    models: tuple[str, ...]  # name=file
+    libraries: tuple[str, ...]  # the same
+
+    def changed(self, file: Path | None, models: Sequence[str], libraries: Sequence[str]) -> "Side | None":
+        """The same with another file, or other models or libraries; None when there is nothing else."""
+        if file is None and not models and not libraries:
+            return None
+        return Side(file or self.file, (*self.models, *models), (*self.libraries, *libraries))
+
+    def load(self, *others: "Side", allow_effects: bool) -> Loaded:
+        """Load it; names that only one of the others needs are no mistake.
+
+        Raises:
+            BadInput: the pipeline, or a file that it needs, is wrong.
+        """
+        _, plan = read_pipeline(self.file)
+        if not allow_effects:
+            refuse_effects(plan)
+        elsewhere = [read_pipeline(side.file)[1] for side in others if side.file != self.file]
+        models = files_by_name(
+            "--model", self.models, plan.models, frozenset().union(*(other.models for other in elsewhere))
+        )
+        libraries = files_by_name(
+            "--library", self.libraries, plan.libraries, frozenset().union(*(other.libraries for other in elsewhere))
+        )
+        return load(plan, 1, models=models, libraries=libraries)
