@@ -1,27 +1,27 @@
 """A broker inside the process, for pipelines that are tried without one: no connection, no clock, no threads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
-from pipeline_runtime.broker import Message, Publication
+from pipeline_runtime.broker import Publication, Take, Told
 from schemas.topics import matches
 
 
 @dataclass(slots=True, eq=False)
 class FedMessage:
-    """A message that was fed; ``acknowledged`` is set when the pipeline is done with it."""
+    """A message that was fed."""
 
     topic: str
     payload: bytes
     qos: int = 1
-    retain: bool = False
-    acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
+    dup: bool = False
+    acknowledged: bool = False
 
     def ack(self) -> None:
         """The pipeline is done with it."""
-        self.acknowledged.set()
+        self.acknowledged = True
 
 
 class MemoryBroker:
@@ -31,34 +31,35 @@ class MemoryBroker:
         self._published = published
         self._takers: dict[MemorySubscription, None] = {}
 
-    async def subscribe(self, topic_filter: str, qos: Literal[0, 1]) -> "MemorySubscription":  # noqa: ARG002
+    async def subscribe(
+        self,
+        topic_filter: str,
+        qos: Literal[0, 1],  # noqa: ARG002 - nothing is lost here
+        take: Take,
+    ) -> "MemorySubscription":
         """Have what is fed on these topics taken."""
-        subscription = MemorySubscription(topic_filter, self._takers)
+        subscription = MemorySubscription(topic_filter, take, self._takers)
         self._takers[subscription] = None
         return subscription
 
-    async def publish(self, publication: Publication) -> None:
-        """Take a publication."""
+    def publish(self, publication: Publication, told: Told) -> None:
+        """Take a publication; ``told`` is called a moment later."""
         self._published(publication)
+        asyncio.get_running_loop().call_soon(told, None)
 
     def feed(self, message: FedMessage) -> bool:
         """Hand a message to whoever listens to its topic; False if nobody does."""
         takers = [taker for taker in self._takers if matches(taker.filter, message.topic)]
         for taker in takers:
-            taker.queue.put_nowait(message)
+            taker.take(message)
         return bool(takers)
 
 
 class MemorySubscription:
     """Messages of one topic filter."""
 
-    def __init__(self, topic_filter: str, among: "dict[MemorySubscription, None]") -> None:
-        self.filter, self._among = topic_filter, among
-        self.queue: asyncio.Queue[Message] = asyncio.Queue()
-
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        while True:
-            yield await self.queue.get()
+    def __init__(self, topic_filter: str, take: Take, among: "dict[MemorySubscription, None]") -> None:
+        self.filter, self.take, self._among = topic_filter, take, among
 
     async def close(self) -> None:
         """Take no more."""

@@ -15,7 +15,7 @@ class DeadLetter(BaseModel):
     payload: str
     encoding: Encoding = "text"
     truncated: bool = False  # the payload was too large for a letter: its first bytes are here
-    topic: Annotated[str, Field(min_length=1, max_length=65_535)]
+    topic: Annotated[str, Field(max_length=65_535)]  # empty for what a node began of itself
     node: Annotated[str, Field(max_length=100)]
     error: Annotated[str, Field(max_length=10_000)]
     at: AwareDatetime

@@ -99,6 +99,8 @@ async def drop_all(name: str, parts: Parts) -> None:
 
 def _message(row: DeadLetterRow, edited: NewPayload | None) -> bytes:
     """What is published for a letter. Anybody may have published that letter: it must not speak for the controller."""
+    if not row.topic:
+        raise BadInput(f"dead letter {row.id} cannot be published again: no message brought it, a node began with it")
     try:
         check_topic(row.topic)
         if edited is not None:

@@ -246,7 +246,8 @@ async def test_what_cannot_be_sent_again_is_said(site: Site, of_device: BrokerAd
     async with connect(of_device, "device") as device:
         await device.publish("p/dead_letters", letter(1, truncated=True))
         await device.publish("p/dead_letters", letter(2, topic="tidemill/v1/controller/presence"))
-    forged, cut = await until_listed(site, 2)
+        await device.publish("p/dead_letters", letter(3, topic=""))
+    begun, forged, cut = await until_listed(site, 3)
 
     number = str(cut["id"])
     with Client(site.url, site.token) as client:
@@ -254,6 +255,8 @@ async def test_what_cannot_be_sent_again_is_said(site: Site, of_device: BrokerAd
             client.retry_dead_letter("p", int(number))
         with pytest.raises(BadInput, match="are not for user data"):
             client.retry_dead_letter("p", int(str(forged["id"])))
+        with pytest.raises(BadInput, match="no message brought it"):
+            client.retry_dead_letter("p", int(str(begun["id"])))
         with pytest.raises(NotFound, match="has no dead letter 4711"):
             client.drop_dead_letter("p", 4711)
         with pytest.raises(NotFound, match="there is no pipeline 'q'"):

@@ -41,7 +41,7 @@ async def replay_file(first: Side, second: Side | None, recording: Path, options
         Conflict: the file for the answers is there already.
     """
     sides = [first] if second is None else [first, second]
-    pipelines = [side.load(*sides, allow_effects=options.allow_effects) for side in sides]
+    pipelines = [side.prepare(*sides, allow_effects=options.allow_effects) for side in sides]
     pace = Pace(_speed(options.speed))
     read = partial(read_recording, recording, say)
     summary, comparison = Summary(), Comparison()
@@ -49,11 +49,11 @@ async def replay_file(first: Side, second: Side | None, recording: Path, options
     with _writing(options.out) as write:
 
         def take(outcomes: tuple[Outcome, ...]) -> None:
-            write(outcomes[0])
-            if len(outcomes) == 1:
-                summary.add(outcomes[0])
-            else:
-                comparison.add(*outcomes, options.tolerance)
+            before, *after = outcomes
+            write(before)
+            summary.add(before)
+            for outcome in after:
+                comparison.add(before, outcome, options.tolerance)
 
         await replay(pipelines, read, pace, take)
     if second is None:

@@ -1,12 +1,12 @@
-"""A pipeline file with the files that it refers to, loaded."""
+"""A pipeline file with the files that it refers to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_runtime.loading import Loaded, load
 from tidemill.cli.pipeline_file import read_pipeline
 from tidemill.cli.pipeline_options import files_by_name
+from tidemill.replay.player import Prepared
 from tidemill.replay.replaying import refuse_effects
 
 
@@ -24,20 +24,18 @@ class Side:
             return None
         return Side(file or self.file, (*self.models, *models), (*self.libraries, *libraries))
 
-    def load(self, *others: "Side", allow_effects: bool) -> Loaded:
-        """Load it; names that only one of the others needs are no mistake.
+    def prepare(self, *others: "Side", allow_effects: bool) -> Prepared:
+        """Check it; names that only one of the others needs are no mistake.
 
         Raises:
-            BadInput: the pipeline, or a file that it needs, is wrong.
+            BadInput: the pipeline is wrong, reaches out, or needs a file that is not there.
         """
         _, plan = read_pipeline(self.file)
         if not allow_effects:
             refuse_effects(plan)
         elsewhere = [read_pipeline(side.file)[1] for side in others if side.file != self.file]
-        models = files_by_name(
-            "--model", self.models, plan.models, frozenset().union(*(other.models for other in elsewhere))
-        )
-        libraries = files_by_name(
-            "--library", self.libraries, plan.libraries, frozenset().union(*(other.libraries for other in elsewhere))
-        )
-        return load(plan, 1, models=models, libraries=libraries)
+        other_models = frozenset[str]().union(*(other.models for other in elsewhere))
+        other_libraries = frozenset[str]().union(*(other.libraries for other in elsewhere))
+        models = files_by_name("--model", self.models, plan.models, other_models)
+        libraries = files_by_name("--library", self.libraries, plan.libraries, other_libraries)
+        return Prepared(plan, models, libraries)

@@ -39,16 +39,15 @@ async def try_message(side: Side, given: Given, *, allow_effects: bool, as_json:
         BadInput: the pipeline, or what it needs, is wrong.
         NotFound: there is no such file.
     """
-    loaded = side.load(allow_effects=allow_effects)
-    message = _recorded(_topic(loaded.plan, given.topic), given.file)
+    pipeline = side.prepare(allow_effects=allow_effects)
+    message = _recorded(_topic(pipeline.plan, given.topic), given.file)
     replies = [Numbered(number, _reply(text)) for number, text in enumerate(given.replies, 2)]
-    results: dict[str, object] = {}
-    async with Player.playing(loaded, replies, results.__setitem__) as player:
+    async with Player.playing(pipeline, replies) as player:
         outcome = await player.play(Numbered(1, message))
     if outcome is None:
-        raise BadInput(f"no node of {loaded.plan.name!r} takes messages on {message.topic!r}")
-    shown = {step.id: _shown(results[step.id]) for step in loaded.plan.steps if step.id in results}
-    (_print_document if as_json else _print_tables)(loaded.plan, shown, outcome)
+        raise BadInput(f"no node of {pipeline.plan.name!r} takes messages on {message.topic!r}")
+    shown = {step.id: _shown(player.results[step.id]) for step in pipeline.plan.steps if step.id in player.results}
+    (_print_document if as_json else _print_tables)(pipeline.plan, shown, outcome)
     if outcome.failure is not None:
         raise BadPayload(f"the message fails at node {outcome.failure.node!r}: {outcome.failure.reason}")
 

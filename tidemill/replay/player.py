@@ -2,25 +2,44 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 from pydantic import ValidationError
 
 from pipeline_runtime.broker import Publication
 from pipeline_runtime.engine import Engine
-from pipeline_runtime.loading import Loaded
+from pipeline_runtime.loaded import Loaded
+from pipeline_runtime.loading import Emit, load
 from pipeline_runtime.memory_broker import FedMessage, MemoryBroker
+from pipeline_runtime.outcomes import Outcomes
+from pipeline_runtime.plan import Plan
+from pipeline_runtime.run import PENDING, Run
 from schemas.dead_letters import DeadLetter
+from schemas.names import LibraryName, ModelRef
 from schemas.topics import matches
 from tidemill.replay.answers import Answer, Failure, Outcome
 from tidemill.replay.recording import Recorded
-from tidemill.replay.watched import Resolved, Wait, Watch
+from tidemill.replay.waiting import Wait, Waits
 
 DRAIN_S = 1.0
 _TURNS = 20  # of the event loop, after which what can go on without waiting has gone on
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A pipeline that was checked, with the files that it needs."""
+
+    plan: Plan
+    models: Mapping[ModelRef, Path]
+    libraries: Mapping[LibraryName, Path]
+
+    def load(self, emit: Emit) -> Loaded:
+        """Have it ready to run. Blocks. Raises BadInput when a file cannot be loaded, or does not fit."""
+        return load(self.plan, 1, models=self.models, libraries=self.libraries, emit=emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,31 @@ class Numbered:
     recorded: Recorded
 
 
+class _Seen(Outcomes):
+    """Is told of each run that has ended, and keeps what its nodes gave."""
+
+    def __init__(self, changed: asyncio.Event) -> None:
+        super().__init__()
+        self._changed = changed
+        self.forget(None)
+
+    def forget(self, message: FedMessage | None) -> None:
+        """What comes now is of this message."""
+        self._message, self.run_ended = message, False
+        self.results: dict[str, object] = {}  # by the node's id
+        self.failure: Failure | None = None  # the first
+
+    def add(self, run: Run) -> None:
+        """A run has ended; one that a node began of itself belongs to the message that is at hand."""
+        for node, result in zip(run.lane.ids, run.results, strict=True):
+            if result is not PENDING:
+                self.results[node] = result
+        if run.failure is not None and self.failure is None:
+            self.failure = Failure(node=run.failure.node, reason=run.failure.reason)
+        self.run_ended = self.run_ended or run.message is self._message
+        self._changed.set()
+
+
 class Player:
     """One pipeline. A message is fed when the one before is done with, so that each answer has its question.
 
@@ -38,77 +82,86 @@ class Player:
     earlier run took.
     """
 
-    def __init__(self, loaded: Loaded, replies: Iterable[Numbered], resolved: Resolved) -> None:
-        self._plan = loaded.plan
-        self._watch = Watch(resolved)
-        self.broker = MemoryBroker(self._note)
-        self.loaded = self._watch.over(loaded)
+    def __init__(self, plan: Plan, replies: Iterable[Numbered]) -> None:
+        self._plan = plan
+        self._changed = asyncio.Event()  # a run has ended, or a node in the middle waits
+        self._seen = _Seen(self._changed)
+        self._waits = Waits(self._changed)
         self._published: list[Publication] = []
         self._last_at = 0.0
-        filters = loaded.plan.filters
-        self._roots = [filters[root] for root in loaded.plan.roots if root in filters]
+        self._broker = MemoryBroker(self._note)
+        self._engine = Engine(self._broker)
+        self._engine.outcomes = self._seen
+        found = list(replies)
         self._replies = {
-            node: [one for one in replies if matches(topic_filter, one.recorded.topic)]
-            for node, topic_filter in filters.items()
-            if node not in loaded.plan.roots
+            node: [one for one in found if matches(topic_filter, one.recorded.topic)]
+            for node, topic_filter in plan.filters.items()
+            if node not in plan.roots
         }
 
     @classmethod
     @asynccontextmanager
-    async def playing(
-        cls, loaded: Loaded, replies: Iterable[Numbered] = (), resolved: Resolved = lambda _node, _result: None
-    ) -> "AsyncIterator[Player]":
+    async def playing(cls, pipeline: Prepared, replies: Iterable[Numbered] = ()) -> "AsyncIterator[Player]":
         """A player for the length of the block.
 
         Args:
-            loaded: the pipeline.
+            pipeline: what is played.
             replies: messages for nodes in the middle, in order.
-            resolved: told of each node's result.
+
+        Raises:
+            BadInput: the pipeline cannot be loaded, or a node of it not be opened.
         """
-        player = cls(loaded, list(replies), resolved)
-        async with asyncio.TaskGroup() as tasks:
-            engine = Engine(player.broker, tasks)
-            await engine.swap(player.loaded)
-            try:
-                yield player
-            finally:
-                await engine.drain(DRAIN_S)
+        player = cls(pipeline.plan, replies)
+        loaded = pipeline.load(player._engine.emit)
+        player._waits.watch(loaded)
+        await player._engine.swap(loaded)
+        try:
+            yield player
+        finally:
+            await player._engine.drain(DRAIN_S)
+
+    @property
+    def results(self) -> Mapping[str, object]:
+        """What the nodes gave that the last message reached, by their ids."""
+        return self._seen.results
 
     async def play(self, message: Numbered) -> Outcome | None:
         """What the pipeline makes of a message; None if it does not begin a run of it."""
         recorded = message.recorded
-        if not any(matches(root, recorded.topic) for root in self._roots):
+        if not any(matches(self._plan.filters[root], recorded.topic) for root in self._plan.roots):
             return None
-        fed = FedMessage(recorded.topic, recorded.message, recorded.qos, recorded.retain)
+        fed = FedMessage(recorded.topic, recorded.message)
+        self._seen.forget(fed)
         self._published = []
         began = self._last_at = perf_counter()
-        self.broker.feed(fed)
+        self._broker.feed(fed)
         await self._until_done(fed, message.number)
         return self._outcome(message, (self._last_at - began) * 1000)
 
     async def _until_done(self, fed: FedMessage, number: int) -> None:
-        done = asyncio.ensure_future(fed.acknowledged.wait())
-        while not done.done():
-            if self._watch.waits:
-                await self._reply(self._watch.waits[0], number)
-                continue
-            self._watch.changed.clear()
-            changed = asyncio.ensure_future(self._watch.changed.wait())
-            await asyncio.wait({done, changed}, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
+        while not (self._seen.run_ended or fed.acknowledged):
+            self._changed.clear()
+            if self._waits.open:
+                await self._reply(self._waits.open[0], number)
+            else:
+                await self._changed.wait()
         await _settle()  # what a node began of itself, such as a window's rows
+        if self._engine.stopped:  # as on_error says; the next message is tried all the same
+            self._engine.backlog.take()
+            self._engine.stopped = ""
 
     async def _reply(self, wait: Wait, number: int) -> None:
         """Feed a waiting node the recording's messages until one is taken."""
         replies = self._replies[wait.node]
         for at in range(bisect_right(replies, number, key=lambda one: one.number), len(replies)):
             recorded = replies[at].recorded
-            self.broker.feed(FedMessage(recorded.topic, recorded.message, 0, recorded.retain))
+            self._broker.feed(FedMessage(recorded.topic, recorded.message, qos=0))
             await _settle()
             if wait.over:
                 del replies[at]
                 return
-        wait.give_up(f"there is no later message on {self._plan.filters[wait.node]!r} that it could wait for")
+        topic_filter = self._plan.filters[wait.node]
+        wait.give_up(f"there is no later message on {topic_filter!r} that it could wait for")
         await _settle()
 
     def _note(self, publication: Publication) -> None:
@@ -116,18 +169,13 @@ class Player:
         self._last_at = perf_counter()
 
     def _outcome(self, message: Numbered, latency_ms: float) -> Outcome:
-        answers, failure = [], None
-        for one in self._published:
-            letter = _letter(one) if one.topic == self._plan.dead_letters else None
-            if letter is not None:
-                failure = failure or Failure(node=letter.node, reason=letter.error)
-            else:
-                answers.append(Answer.of(one.topic, one.payload))
+        letters = [one for one in self._published if one.topic == self._plan.dead_letters]
+        failures = [self._seen.failure, *(_failure(one) for one in letters)]
         return Outcome(
             number=message.number,
             topic=message.recorded.topic,
-            answers=tuple(answers),
-            failure=failure,
+            answers=tuple(Answer.of(one.topic, one.payload) for one in self._published if one not in letters),
+            failure=next((failure for failure in failures if failure), None),
             latency_ms=latency_ms,
         )
 
@@ -137,8 +185,10 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-def _letter(publication: Publication) -> DeadLetter | None:
+def _failure(letter: Publication) -> Failure | None:
+    """What a dead letter says: no node need have failed, for there is a node type that writes some."""
     try:
-        return DeadLetter.model_validate_json(publication.payload)
+        read = DeadLetter.model_validate_json(letter.payload)
     except ValidationError:
         return None
+    return Failure(node=read.node, reason=read.error)

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from pipeline_runtime.loading import Loaded
 from pipeline_runtime.plan import Plan
 from schemas.errors import BadInput
 from schemas.topics import matches
 from tidemill.replay.answers import Outcome
-from tidemill.replay.player import Numbered, Player
+from tidemill.replay.player import Numbered, Player, Prepared
 from tidemill.replay.recording import Recorded
 
 REACHING_OUT = frozenset({"collect", "http"})
@@ -37,7 +36,7 @@ class Pace:
 
 
 async def replay(
-    pipelines: Sequence[Loaded],
+    pipelines: Sequence[Prepared],
     read: Callable[[], Iterator[Recorded]],
     pace: Pace,
     take: Callable[[tuple[Outcome, ...]], None],
