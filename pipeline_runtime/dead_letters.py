@@ -1,11 +1,11 @@
 """What becomes of a message that a pipeline could not answer."""
 
-import base64
 from datetime import UTC, datetime
 
 from pipeline_runtime.broker import Publication
 from pipeline_runtime.payloads import encode
 from pipeline_runtime.run import Run
+from schemas.payload_text import as_text
 
 MAX_LETTER_BYTES = 900_000  # links and brokers take a little more
 SHORTENED_BYTES = 100_000  # of a payload that makes the letter too large; escaped as JSON they may be six times that
@@ -28,7 +28,7 @@ def letter_of(run: Run, node: str, reason: str) -> Publication:
 
 
 def _letter(run: Run, node: str, reason: str, payload: bytes) -> bytes:
-    text, encoding = _as_text(payload)
+    text, encoding = as_text(payload)
     return encode(
         {
             "payload": text,
@@ -42,10 +42,3 @@ def _letter(run: Run, node: str, reason: str, payload: bytes) -> bytes:
             "version": run.lane.loaded.version,
         }
     )
-
-
-def _as_text(payload: bytes) -> tuple[str, str]:
-    try:
-        return payload.decode(), "text"
-    except UnicodeDecodeError:
-        return base64.b64encode(payload).decode(), "base64"
