@@ -36,6 +36,8 @@ class MemoryBroker:
         topic_filter: str,
         qos: Literal[0, 1],  # noqa: ARG002 - nothing is lost here
         take: Take,
+        *,
+        group: str = "",  # noqa: ARG002 - whoever is here is alone in it
     ) -> "MemorySubscription":
         """Have what is fed on these topics taken."""
         subscription = MemorySubscription(topic_filter, take, self._takers)
