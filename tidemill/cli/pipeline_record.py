@@ -10,11 +10,11 @@ from os import getpid
 from pathlib import Path
 
 from schemas.broker import BrokerAddress
-from schemas.errors import BadInput, Unreachable
+from schemas.errors import BadInput, TidemillError, Unreachable
 from tidemill.cli.output import amount, say
 from tidemill.cli.pipeline_options import broker_address
 from tidemill.replay.recording import Recorded, RecordingWriter
-from transport.mqtt import Link, Subscription, connect
+from transport.mqtt import Link, Message, connect
 
 CONNECT_S, LOOK_S = 10.0, 0.1
 SYNC_EVERY_S = 1.0
@@ -39,14 +39,18 @@ async def record(broker: str, topics: list[str], to: Path, limits: Limits) -> No
         Unauthorized: it refuses the credentials, or a topic.
     """
     address = broker_address(broker)
+    recorder = _Recorder(limits)
     async with connect(address, f"tidemill-record-{getpid()}", wait=False) as link:
         await _ready(link, address)
-        subscriptions = [await link.subscribe(one, auto_ack=False, queue_size=QUEUE_MESSAGES) for one in topics]
+        for topic in topics:
+            await link.listen(topic, recorder.take, recorder.refused)
         with RecordingWriter(to) as writer:
             say(f"recording {', '.join(topics)} into {to}; Ctrl-C ends it")
-            await _Recorder(writer, limits).run(subscriptions)
+            await recorder.run(writer)
         await link.flush()  # the broker has seen what was acknowledged
     say(f"{writer.count} messages, {amount(writer.size_bytes)} in {to}")
+    if dropped := recorder.dropped + link.dropped:
+        say(f"{dropped} messages of QoS 0 came faster than they could be written, and are not there")
 
 
 async def _ready(link: Link, address: BrokerAddress) -> None:
@@ -61,30 +65,50 @@ async def _ready(link: Link, address: BrokerAddress) -> None:
 
 
 class _Recorder:
-    """Writes down what comes until it has enough."""
+    """Writes down what comes, in the order in which it came, until it has enough."""
 
-    def __init__(self, writer: RecordingWriter, limits: Limits) -> None:
-        self._writer, self._limits = writer, limits
+    def __init__(self, limits: Limits) -> None:
+        self.dropped = 0
+        self._limits = limits
+        self._came: asyncio.Queue[tuple[datetime, Message]] = asyncio.Queue()
         self._enough = asyncio.Event()
+        self._refusal: TidemillError | None = None
 
-    async def run(self, subscriptions: list[Subscription]) -> None:
+    def take(self, message: Message) -> None:
+        """A message came; of QoS 1 the broker sends no more than it may leave unacknowledged."""
+        if message.qos == 0 and self._came.qsize() >= QUEUE_MESSAGES:
+            self.dropped += 1
+        else:
+            self._came.put_nowait((datetime.now(UTC), message))
+
+    def refused(self, error: TidemillError) -> None:
+        """The broker takes a subscription back."""
+        self._refusal = error
+        self._enough.set()
+
+    async def run(self, writer: RecordingWriter) -> None:
+        """Return when there is enough. Raises BadInput when the disk does not take it, and what the broker said."""
+        self._writer = writer
         with _signals(self._enough):
             async with asyncio.TaskGroup() as tasks:
-                helpers = [tasks.create_task(self._take(one), name=f"record {one.filter}") for one in subscriptions]
-                helpers.append(tasks.create_task(self._sync_now_and_then(), name="sync"))
+                helpers = [
+                    tasks.create_task(self._write(), name="write"),
+                    tasks.create_task(self._sync_now_and_then(), name="sync"),
+                ]
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._limits.time_s):
                         await self._enough.wait()
                 for helper in helpers:
                     helper.cancel()
         await self._sync()
+        if self._refusal is not None:
+            raise self._refusal
 
-    async def _take(self, subscription: Subscription) -> None:
-        async for message in subscription:
-            if self._enough.is_set():
-                return
-            at = datetime.now(UTC)
-            self._writer.write(Recorded.of(message.topic, message.payload, at, qos=message.qos, retain=message.retain))
+    async def _write(self) -> None:
+        while not self._enough.is_set():
+            at, message = await self._came.get()
+            recorded = Recorded.of(message.topic, message.payload, at, qos=message.qos, retain=message.retain)
+            self._writer.write(recorded)
             message.ack()
             if self._writer.count == self._limits.count:
                 self._enough.set()
