@@ -138,9 +138,9 @@ class Engine:
                 run.abort()
             self._runs.clear()
             self._none_in_flight.set()
+        await asyncio.gather(*self._closing)
         if self.loaded is not None:
             await self.loaded.close()
-        await asyncio.gather(*self._closing)
 
     def emit(self, loaded: Loaded, node: str, value: object) -> None:
         """Begin a run behind a node with a value that no message brought. A pipeline that was swapped out cannot."""
