@@ -53,6 +53,7 @@ class Fittings:
     models: "Mapping[ModelRef, OnnxModel]"
     libraries: "Mapping[LibraryName, Library]"
     pipeline: str = ""
+    inputs: tuple[str, ...] = ()  # of the node, as written
     state: Path | None = None  # a folder that outlives the process, for what the node must not lose
     emit: Callable[[object], None] = emit_nothing  # begins a run behind this node with a value that no message brought
 

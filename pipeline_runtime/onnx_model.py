@@ -1,94 +1,171 @@
 """The only place that knows onnxruntime: loads a model, says what goes in and comes out, and asks it."""
 
+import ctypes
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported: an edge tells nobody what it does
 
 import onnxruntime as ort
 
-from pipeline_runtime.tensors import DTYPES, check_shape, to_json
+from pipeline_runtime.bound_row import BoundRow, is_row, zeros_for
+from pipeline_runtime.onnx_values import to_json
+from pipeline_runtime.small_floats import SMALL_FLOATS
+from pipeline_runtime.tensors import DTYPES, Array, check_shape
 from schemas.errors import BadInput, BadPayload
 from schemas.models import Signature, TensorSpec
 
 ort.set_default_logger_severity(4)  # what goes wrong is raised; the library's own lines on stderr repeat it
 
+_PROVIDER = "ExecutionProvider"  # what all their names end with
+_LONG_S = 0.05  # an answer that took this long is not asked for again only to learn how long it takes
+
 
 class OnnxModel:
     """A loaded model. One thread answers one call: a pipeline's worker is the unit of scale."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, provider: str = "cpu") -> None:
         """Load a model. Blocks: milliseconds for a small one, seconds for a large one.
 
         Raises:
-            BadInput: the file is missing, or is no model that this ONNX Runtime can run.
+            BadInput: the file is missing, or is no model that this ONNX Runtime can run; or there is no such provider.
         """
         self.path = path
+        self.provider = provider
         self.usual_s = 0.0  # how long an answer takes; known once it is warm
+        self._elsewhere: dict[str, OnnxModel] = {}  # by provider
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        providers = [_provider(provider)]
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime raises a class of its own for each of its codes
             raise BadInput(f"{path.name} cannot be loaded as an ONNX model: {_one_line(error)}") from error
         self.signature = Signature(
             inputs=tuple(_spec(tensor) for tensor in self._session.get_inputs()),
             outputs=tuple(_spec(tensor) for tensor in self._session.get_outputs()),
         )
+        self._small = {spec.name: SMALL_FLOATS[spec.dtype] for spec in self.signature.inputs if _is_small(spec)}
+        self._gives_small = any(_is_small(spec) for spec in self.signature.outputs)
 
-    @property
-    def input(self) -> TensorSpec:
-        """The input that ``run`` feeds.
+    def on(self, provider: str) -> "OnnxModel":
+        """This model on that execution provider, such as ``cpu`` or ``cuda``; loaded and warmed if it is not yet.
 
         Raises:
-            BadInput: it has none, several, or one that is no tensor of a known type.
+            BadInput: this ONNX Runtime has no such provider, or it cannot run the model.
         """
-        inputs = self.signature.inputs
-        if len(inputs) != 1:
-            names = ", ".join(tensor.name for tensor in inputs) or "none"
-            raise BadInput(f"the model needs exactly one input to be used in a pipeline; it has {names}")
-        if inputs[0].dtype not in DTYPES:
-            raise BadInput(f"input {inputs[0].name!r} is {inputs[0].dtype}, which pipelines cannot feed")
-        return inputs[0]
+        if provider == self.provider:
+            return self
+        if provider not in self._elsewhere:
+            other = OnnxModel(self.path, provider)
+            other.warm()
+            self._elsewhere[provider] = other
+        return self._elsewhere[provider]
 
-    def run(self, array: NDArray[np.generic]) -> object:
-        """The first output for one input, as JSON has it. Blocks on CPU.
+    def ask(self, feed: Mapping[str, object], outputs: Sequence[str]) -> list[Any]:
+        """These outputs, in their order, as ONNX Runtime gives them. Blocks on CPU; threads may ask side by side.
 
         Args:
-            array: of the input's type and shape, such as float32 ``(rows, features)``.
+            feed: by the input's name an array of its type and shape; lists of them for sequences, dicts for maps.
+            outputs: names.
+
+        Raises:
+            BadPayload: an input does not fit, or the model fails on it. The model is unharmed.
+        """
+        try:
+            if self._small or self._gives_small:
+                return self._ask_of_small_floats(feed, outputs)
+            answer: list[Any] = self._session.run(outputs, feed)
+        except BadPayload:
+            raise
+        except Exception as error:  # as above
+            raise BadPayload(f"the model failed on this input: {_one_line(error)}") from error
+        return answer
+
+    def _ask_of_small_floats(self, feed: Mapping[str, object], outputs: Sequence[str]) -> list[Any]:
+        values: dict[str, object] = {}
+        for name, value in feed.items():
+            small = self._small.get(name)
+            if small is not None:
+                bits = small.encode(np.asarray(value, np.float32))
+                values[name] = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, small.onnx_type)
+            else:
+                values[name] = ort.OrtValue.ortvalue_from_numpy(value)
+        return [_from_ort(value) for value in self._session.run_with_ort_values(outputs, values)]
+
+    def bind(self, output: str) -> BoundRow | None:
+        """A quicker way to ask for one output for one row, if the model has one input of a fixed size of row."""
+        given = self.signature.inputs
+        wanted = next(spec for spec in self.signature.outputs if spec.name == output)
+        if len(given) != 1 or not (is_row(given[0]) and is_row(wanted)) or self.provider != "cpu":
+            return None
+        try:
+            bound = BoundRow(self._session, given[0], wanted)
+            bound.ask()
+        except Exception:  # noqa: BLE001 - whatever this model does otherwise than it declares, it is asked as all are
+            return None
+        return bound
+
+    def run(self, array: Array) -> object:
+        """The first output for the only input, as JSON has it. Blocks on CPU.
 
         Raises:
             BadPayload: the array does not fit, or the model fails on it. The model is unharmed.
         """
-        check_shape(self.input, array)
-        try:
-            (first,) = self._session.run([self.signature.outputs[0].name], {self.input.name: array})
-        except Exception as error:  # as above
-            raise BadPayload(f"the model failed on this input: {_one_line(error)}") from error
-        return to_json(first)
+        (given,) = self.signature.inputs
+        check_shape(given, array)
+        return to_json(self.ask({given.name: array}, [self.signature.outputs[0].name])[0])
 
     def warm(self) -> None:
-        """Answer two questions made of zeros: the first real one is quick then, and ``usual_s`` is known.
+        """Answer some questions made of zeros: the first real one is quick then, and ``usual_s`` is known.
 
         Raises:
             BadInput: the model fails although every size but that of the batch is known.
         """
-        spec = self.input
-        zeros = np.zeros([size if isinstance(size, int) else 1 for size in spec.shape], DTYPES[spec.dtype])
+        inputs = self.signature.inputs
+        if any(spec.dtype not in DTYPES for spec in inputs):
+            return
+        zeros = {spec.name: zeros_for(spec) for spec in inputs}
+        outputs = [spec.name for spec in self.signature.outputs]
         try:
-            self.run(zeros)
+            self.ask(zeros, outputs)
         except BadPayload as error:
-            if all(isinstance(size, int) for size in spec.shape[1:]):
+            if all(isinstance(size, int) for spec in inputs for size in spec.shape[1:]):
                 raise BadInput(f"the model fails on a row of zeros: {error}") from error
             return  # one of the sizes that were guessed was wrong
-        began = time.perf_counter()
-        self.run(zeros)
-        self.usual_s = time.perf_counter() - began
+        times_s: list[float] = []
+        while len(times_s) < 3 and sum(times_s) < _LONG_S:
+            began = time.perf_counter()
+            self.ask(zeros, outputs)
+            times_s.append(time.perf_counter() - began)
+        self.usual_s = min(times_s)  # whatever else ran meanwhile made the others longer
+
+
+def _is_small(spec: TensorSpec) -> bool:
+    return spec.dtype in SMALL_FLOATS
+
+
+def _from_ort(value: "ort.OrtValue") -> object:
+    small = SMALL_FLOATS.get(value.data_type())
+    if small is None:
+        return value.numpy()
+    shape = tuple(value.shape())
+    raw = ctypes.string_at(value.data_ptr(), int(np.prod(shape)) * small.bits // 8)
+    return small.decode(np.frombuffer(raw, small.storage).reshape(shape))
+
+
+def _provider(name: str) -> str:
+    there: dict[str, str] = {full.removesuffix(_PROVIDER).casefold(): full for full in ort.get_available_providers()}
+    full = there.get(name.removesuffix(_PROVIDER).casefold())
+    if full is None:
+        raise BadInput(f"this ONNX Runtime has no execution provider {name!r}; it has {', '.join(sorted(there))}")
+    return full
 
 
 def _spec(tensor: "ort.NodeArg") -> TensorSpec:

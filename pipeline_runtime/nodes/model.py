@@ -2,17 +2,54 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from schemas.names import ModelRef
 
+Path = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=500)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def _by_index(labels: object) -> object:
+    return dict(enumerate(labels)) if isinstance(labels, list | tuple) else labels
+
+
+Labels = Annotated[dict[int, str], BeforeValidator(_by_index), Field(min_length=1)]
+"""Names by the class's index; people write a list of them, or an object."""
+
+
+class Batch(BaseModel):
+    """How messages are answered together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    max_rows: Annotated[int, Field(ge=1, le=100_000, description="At most so many rows in one call; 1: never.")] = 32
+
 
 class Params(NodeParams):
-    """Which model, and which of its input's fields it takes."""
+    """Which model, what it is fed, and what is made of its answer."""
 
-    model: ModelRef
-    features: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # in the order the model was trained on
+    model: ModelRef = Field(description="The model: `iris` (its champion), `iris@candidate` or `iris:3`.")
+    features: Names | None = Field(
+        None, description="Fields of the input object, in the order in which the model was trained on them."
+    )
+    feed: Annotated[dict[str, Path], Field(min_length=1)] | None = Field(
+        None,
+        description="By each input of the model where its value is: an input of the node, or a field: `in.image`.",
+    )
+    outputs: Names | None = Field(
+        None, description="The outputs of the model that are wanted; default the first. Several make an object."
+    )
+    labels: Labels | None = Field(None, description="Names of the classes by their index: a list, or an object.")
+    top: PositiveInt | None = Field(None, description="Give the best so many classes, as `[{label, score}]`.")
+    provider: str = Field("cpu", description="The execution provider of ONNX Runtime, such as `cuda`.")
+    batch: Batch = Field(Batch(), description="How messages that are there at once are answered together.")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "Params":
+        if self.features is not None and self.feed is not None:
+            raise ValueError("`features` and `feed` exclude each other: features are rows for the only input")
+        return self
 
     def links(self) -> Links:
         """The model it asks."""
@@ -21,9 +58,9 @@ class Params(NodeParams):
 
 def make(params: Params, fittings: Fittings) -> Node:
     """The node itself. Only who runs pipelines needs numpy: a controller that checks them does not load it."""
-    from pipeline_runtime.model_calls import ModelCalls  # noqa: PLC0415
+    from pipeline_runtime.model_fitting import model_calls  # noqa: PLC0415
 
-    return ModelCalls(fittings.models[params.model], params.features)
+    return model_calls(params, fittings)
 
 
 NODE = NodeType(

@@ -3,15 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto
 
-from pipeline_runtime.model_calls import SLOW_S, ModelCalls
 from pipeline_runtime.onnx_model import OnnxModel
 from schemas.errors import BadInput, BadPayload
 from tests import onnx_graphs
@@ -59,20 +56,6 @@ def test_a_wrong_shape_names_both_shapes(tmp_path: Path) -> None:
     model = OnnxModel(onnx_graphs.times(tmp_path / "m.onnx", 2.0, dtype=TensorProto.DOUBLE))
     with pytest.raises(BadPayload, match=r"wants shape \[any, 2\], and was given \[1, 3\]"):
         model.run(np.zeros((1, 3)))
-
-
-async def test_a_slow_model_answers_from_a_thread(tmp_path: Path) -> None:
-    """A model that takes long does not hold up what else is in flight; its answer is the same."""
-    model = OnnxModel(onnx_graphs.times(tmp_path / "m.onnx", 2.0))
-    model.warm()
-    run: Any = None  # a model does not look at it
-    answers = []
-    for model.usual_s in (SLOW_S / 2, SLOW_S * 2):
-        node = ModelCalls(model, None)
-        answers.append(node.resolve([[1, 2]], run))
-    assert answers[0] == [[2.0, 4.0]]
-    assert isinstance(answers[1], Awaitable)
-    assert await answers[1] == answers[0]
 
 
 def test_the_runtime_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
