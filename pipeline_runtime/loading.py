@@ -59,6 +59,7 @@ def load(  # noqa: PLR0913 - each is a fact that nothing else tells
                 models=loaded_models,
                 libraries=loaded_libraries,
                 pipeline=plan.name,
+                inputs=tuple(map(str, step.inputs)),
                 state=state / step.id if state else None,
                 emit=partial(emit, loaded, step.id) if emit else emit_nothing,
             )
