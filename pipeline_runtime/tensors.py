@@ -78,6 +78,8 @@ def _cast(spec: TensorSpec, dtype: "np.dtype[np.generic]", given: Array, value: 
         return given.astype(dtype)
     if dtype.kind in "iu" and given.dtype.kind in "fO":
         given = _whole_numbers(spec, given, value)
+    if dtype.kind == "f" and _holds_truth(value):
+        raise BadPayload(f"the model wants {spec.dtype}, and was given true or false")
     if not _same_kind(dtype, given):
         raise BadPayload(f"the model wants {spec.dtype}, and was given {_array_kind(given)}")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -98,6 +100,14 @@ def _same_kind(dtype: "np.dtype[np.generic]", given: Array) -> bool:
     if dtype.kind == "b":
         return given.dtype.kind == "b"
     return given.dtype.kind in "iuf" or (given.dtype.kind == "b" and dtype.kind != "f")
+
+
+def _holds_truth(value: object) -> bool:
+    """Whether there is a true or a false among the numbers: numpy would make it 1 or 0."""
+    if not isinstance(value, list | tuple):
+        return type(value) is bool
+    types = set(map(type, value))
+    return bool in types or (not types.isdisjoint((list, tuple)) and any(map(_holds_truth, value)))
 
 
 def _whole_numbers(spec: TensorSpec, given: Array, value: object) -> Array:

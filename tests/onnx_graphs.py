@@ -13,14 +13,16 @@ Shape = Sequence[int | str]
 def save(
     path: Path,
     nodes: Sequence[onnx.NodeProto],
-    given: onnx.ValueInfoProto,
+    given: onnx.ValueInfoProto | Sequence[onnx.ValueInfoProto],
     outputs: Sequence[onnx.ValueInfoProto],
     constants: Sequence[onnx.TensorProto] = (),
+    opset: int = 17,
 ) -> Path:
-    """Write a graph as a model of opset 17."""
-    graph = helper.make_graph(nodes, "graph", [given], outputs, constants)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
+    """Write a graph as a model."""
+    inputs = [given] if isinstance(given, onnx.ValueInfoProto) else given
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, constants)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8 if opset < 19 else 9), str(path))
     return path
 
 
@@ -72,4 +74,58 @@ def maps_only(path: Path) -> Path:
         [zipped],
         helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2]),
         [helper.make_value_info("scores", helper.make_sequence_type_proto(element))],
+    )
+
+
+def several(path: Path) -> Path:
+    """Two inputs, ``a`` with two columns and ``b`` with one; their sum, the larger column, and how sure that is."""
+    return save(
+        path,
+        [
+            helper.make_node("Add", ["a", "b"], ["sum"]),
+            helper.make_node("ArgMax", ["sum"], ["class"], axis=1, keepdims=0),
+            helper.make_node("Softmax", ["sum"], ["scores"], axis=1),
+        ],
+        [
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("b", TensorProto.FLOAT, ["n", 1]),
+        ],
+        [
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("class", TensorProto.INT64, ["n"]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2]),
+        ],
+    )
+
+
+def running_total(path: Path) -> Path:
+    """A model whose first axis is time: each row's answer is the sum of all rows up to it."""
+    return save(
+        path,
+        [helper.make_node("CumSum", ["x", "axis"], ["y"])],
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["t", 2]),
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["t", 2])],
+        [numpy_helper.from_array(np.array(0, np.int64), "axis")],
+    )
+
+
+def picky(path: Path) -> Path:
+    """Looks up ``x`` in a table of three: fails on any other index, and so does every call that holds one."""
+    return save(
+        path,
+        [helper.make_node("Gather", ["table", "x"], ["y"])],
+        helper.make_tensor_value_info("x", TensorProto.INT64, ["n", 1]),
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(np.array([0.5, 1.5, 2.5], np.float32), "table")],
+    )
+
+
+def as_it_is(path: Path, value_type: onnx.TypeProto) -> Path:
+    """A model that gives back what it is given, of any type."""
+    return save(
+        path,
+        [helper.make_node("Identity", ["x"], ["y"])],
+        helper.make_value_info("x", value_type),
+        [helper.make_value_info("y", value_type)],
+        opset=19,
     )
