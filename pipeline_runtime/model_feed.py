@@ -68,6 +68,8 @@ def feed_by_paths(inputs: Sequence[TensorSpec], paths: Mapping[str, str], parent
 def feed_by_name(inputs: Sequence[TensorSpec]) -> ReadFeed:
     """The whole value for the only input, or one object with the inputs' names for several. Raises BadInput."""
     readers = {spec.name: reader_of(spec) for spec in inputs}
+    if not inputs:
+        return lambda _: {}
     if len(inputs) == 1:
         (spec,) = inputs
         reader = readers[spec.name]

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from schemas.models import Signature, TensorSpec
 ort.set_default_logger_severity(4)  # what goes wrong is raised; the library's own lines on stderr repeat it
 
 _PROVIDER = "ExecutionProvider"  # what all their names end with
+_PLACE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\([^()]*(\([^()]*\)[^()]*)*\)( const)? ?")  # in its source
+_CPU = f"CPU{_PROVIDER}"
 _LONG_S = 0.05  # an answer that took this long is not asked for again only to learn how long it takes
 
 
@@ -36,15 +39,14 @@ class OnnxModel:
             BadInput: the file is missing, or is no model that this ONNX Runtime can run; or there is no such provider.
         """
         self.path = path
-        self.provider = provider
+        self.provider = _provider(provider)
         self.usual_s = 0.0  # how long an answer takes; known once it is warm
         self._elsewhere: dict[str, OnnxModel] = {}  # by provider
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        providers = [_provider(provider)]
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=providers)
+            self._session = ort.InferenceSession(str(path), options, providers=[self.provider])
         except Exception as error:  # onnxruntime raises a class of its own for each of its codes
             raise BadInput(f"{path.name} cannot be loaded as an ONNX model: {_one_line(error)}") from error
         self.signature = Signature(
@@ -60,13 +62,14 @@ class OnnxModel:
         Raises:
             BadInput: this ONNX Runtime has no such provider, or it cannot run the model.
         """
-        if provider == self.provider:
+        full = _provider(provider)
+        if full == self.provider:
             return self
-        if provider not in self._elsewhere:
-            other = OnnxModel(self.path, provider)
+        if full not in self._elsewhere:
+            other = OnnxModel(self.path, full)
             other.warm()
-            self._elsewhere[provider] = other
-        return self._elsewhere[provider]
+            self._elsewhere[full] = other
+        return self._elsewhere[full]
 
     def ask(self, feed: Mapping[str, object], outputs: Sequence[str]) -> list[Any]:
         """These outputs, in their order, as ONNX Runtime gives them. Blocks on CPU; threads may ask side by side.
@@ -103,7 +106,7 @@ class OnnxModel:
         """A quicker way to ask for one output for one row, if the model has one input of a fixed size of row."""
         given = self.signature.inputs
         wanted = next(spec for spec in self.signature.outputs if spec.name == output)
-        if len(given) != 1 or not (is_row(given[0]) and is_row(wanted)) or self.provider != "cpu":
+        if len(given) != 1 or not (is_row(given[0]) and is_row(wanted)) or self.provider != _CPU:
             return None
         try:
             bound = BoundRow(self._session, given[0], wanted)
@@ -173,4 +176,4 @@ def _spec(tensor: "ort.NodeArg") -> TensorSpec:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
+    return _PLACE.sub("", " ".join(str(error).split()))[:500]

@@ -51,7 +51,7 @@ class SmallFloat:
         encoded = nearest + negative * (1 << (self.bits - 1))
         if special.any():
             encoded[special] = [self._special(number) for number in numbers[special]]
-        bits: Bits = encoded.astype(self.storage)
+        bits: Bits = np.asarray(encoded, self.storage)  # of a single number too
         return bits
 
     def _special(self, number: np.float32) -> int:
