@@ -30,7 +30,7 @@ class ModelCalls(BatchNode):
     ) -> None:
         """Blocks while the model is tried with several rows."""
         self._model, self._read, self._answer = model, read, answer
-        self._row_s = model.usual_s  # how long an answer for one row takes
+        self._row_s = self._last_s = model.usual_s  # how long an answer for one row takes; and the last one took
         self._quick = quick if self._row_s <= SLOW_S else None
         self._write = answer.writers[0]
         self._max_rows = max_rows
@@ -122,11 +122,12 @@ class ModelCalls(BatchNode):
     def _ask(self, question: Question) -> object:
         began = time.perf_counter()
         outputs = self._model.ask(question.feed, self._answer.names)
-        row_s = (time.perf_counter() - began) / max(question.rows, 1)
+        last_s = (time.perf_counter() - began) / max(question.rows, 1)
+        row_s, self._last_s = min(last_s, self._last_s), last_s  # one alone may have been held up by something else
         if row_s > self._row_s:
             self._row_s = row_s
         elif question.rows == 1:  # rows in a batch take less each than one alone: they say nothing of that
-            self._row_s += (row_s - self._row_s) / 10
+            self._row_s += (row_s - self._row_s) / 4
         return self._answer.write(outputs)
 
 

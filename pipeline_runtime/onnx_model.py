@@ -40,7 +40,7 @@ class OnnxModel:
         """
         self.path = path
         self.provider = _provider(provider)
-        self.usual_s = 0.0  # how long an answer takes; known once it is warm
+        self.usual_s = 1.0  # how long an answer takes; long, until it is known
         self._elsewhere: dict[str, OnnxModel] = {}  # by provider
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -49,6 +49,8 @@ class OnnxModel:
             self._session = ort.InferenceSession(str(path), options, providers=[self.provider])
         except Exception as error:  # onnxruntime raises a class of its own for each of its codes
             raise BadInput(f"{path.name} cannot be loaded as an ONNX model: {_one_line(error)}") from error
+        if self.provider not in self._session.get_providers():
+            raise BadInput(f"{self.provider} could not be started: its libraries or its device are missing")
         self.signature = Signature(
             inputs=tuple(_spec(tensor) for tensor in self._session.get_inputs()),
             outputs=tuple(_spec(tensor) for tensor in self._session.get_outputs()),

@@ -5,6 +5,7 @@ What does not look quite usual is left to the slower way, which tells what is wr
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -20,6 +21,7 @@ _FORMATS = {"f4": "f", "f8": "d", "f2": "e", "i1": "b", "i2": "h", "i4": "i", "i
     "u4": "I",
     "u8": "Q",
 }
+_MOST = 4096  # numbers in a row; numpy is quicker with more of them
 _FLOATS = frozenset((float, int))
 _WHOLE = frozenset((int,))
 _UNUSUAL = (LookupError, TypeError, ValueError, ArithmeticError, struct.error)
@@ -34,11 +36,11 @@ class QuickRows:
         self.ask_one = bound.ask
         self._model, self._output, self._take = model, output, take
         self._input = model.signature.inputs[0].name
-        dtype, width = bound.given.dtype, bound.given.shape[1]
+        dtype, width = bound.given.dtype, bound.given.size
         packer = struct.Struct(f"={width}{_FORMATS[dtype.str[1:]]}")
         self._types = _FLOATS if dtype.kind == "f" else _WHOLE
-        self._pack, self._pack_into, self._width = packer.pack, packer.pack_into, width
-        self._dtype, self._one = dtype, bound.given.data.cast("B")
+        self._pack, self._pack_into = packer.pack, packer.pack_into
+        self._dtype, self._row, self._one = dtype, bound.given.shape[1:], bound.given.data.cast("B")
 
     def put(self, value: Any) -> bool:  # noqa: ANN401 - whatever came
         """Make the row of this value the one that ``ask_one`` asks about, unless it is not of the usual kind."""
@@ -66,7 +68,7 @@ class QuickRows:
 
     def ask_many(self, rows: Sequence[bytes]) -> Array:
         """The output for these rows, a row each. Raises BadPayload."""
-        array = np.frombuffer(b"".join(rows), self._dtype).reshape(len(rows), self._width)
+        array = np.frombuffer(b"".join(rows), self._dtype).reshape(len(rows), *self._row)
         (answer,) = self._model.ask({self._input: array}, [self._output])
         return answer  # type: ignore[no-any-return] # of a model that gave an array for one row
 
@@ -74,11 +76,12 @@ class QuickRows:
 def quick_rows(model: OnnxModel, output: str, features: Sequence[str] | None) -> QuickRows | None:
     """The quick way, if this model has one: a single input of rows of numbers, and an output of numbers."""
     bound = model.bind(output)
-    if bound is None or bound.given.ndim != 2 or bound.given.dtype.str[1:] not in _FORMATS:
+    if bound is None or bound.given.ndim < 2 or bound.given.size > _MOST or bound.given.dtype.str[1:] not in _FORMATS:
         return None
     if features is None:
-        return QuickRows(model, bound, output, _only_row)
-    if len(features) != bound.given.shape[1]:
+        take_row = _only_row if bound.given.ndim == 2 else partial(_flat, bound.given.shape)
+        return QuickRows(model, bound, output, take_row)
+    if bound.given.shape != (1, len(features)):
         return None
     take = itemgetter(*features)
     return QuickRows(model, bound, output, take if len(features) > 1 else lambda value: (take(value),))
@@ -91,3 +94,16 @@ def _only_row(value: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever came
     if type(row) is not list:
         raise TypeError(row)
     return row
+
+
+def _flat(shape: Sequence[int], value: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever came
+    """The numbers of nested lists of that shape, one after the other."""
+    level = [value]
+    for size in shape:
+        inner: list[Any] = []
+        for part in level:
+            if type(part) is not list or len(part) != size:
+                raise TypeError(part)
+            inner += part
+        level = inner
+    return level

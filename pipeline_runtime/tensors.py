@@ -32,6 +32,7 @@ DTYPES: dict[str, type[np.generic]] = {
 }
 """The element types that pipelines can feed, as ONNX Runtime writes them, and what holds them here."""
 
+_NUMBERS = frozenset((int, float))
 _EXACT = 2**53  # beyond it a float64 does not hold every whole number
 
 
@@ -106,8 +107,7 @@ def _holds_truth(value: object) -> bool:
     """Whether there is a true or a false among the numbers: numpy would make it 1 or 0."""
     if not isinstance(value, list | tuple):
         return type(value) is bool
-    types = set(map(type, value))
-    return bool in types or (not types.isdisjoint((list, tuple)) and any(map(_holds_truth, value)))
+    return not _NUMBERS.issuperset(map(type, value)) and any(map(_holds_truth, value))
 
 
 def _whole_numbers(spec: TensorSpec, given: Array, value: object) -> Array:

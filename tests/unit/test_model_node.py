@@ -380,3 +380,33 @@ def test_arrays_are_taken_as_they_are(doubling: Path) -> None:
     array = np.array([[1, 2]], np.float32)
     assert answer(node_of(doubling), array) == [[2.0, 4.0]]
     assert array.tolist() == [[1.0, 2.0]]
+
+
+numbers_or_worse: st.SearchStrategy[object] = (
+    st.floats(width=32) | st.integers(-9, 9) | st.sampled_from([True, None, "1"])
+)
+lists: st.SearchStrategy[object] = st.lists(numbers_or_worse, min_size=2, max_size=3)
+for _level in range(2):
+    lists = st.lists(lists, min_size=2 - _level, max_size=2)
+
+
+@given(value=lists)
+@settings(max_examples=100, deadline=None)
+def test_rows_of_several_axes_are_as_numpy_reads_them(squares: ModelCalls, value: object) -> None:
+    """The quick way takes nested lists of the one shape, and gives what numpy makes of them; others fail as ever."""
+    got = answer_or_error(squares, value)
+    flat = [one for square in value for line in square for one in line]  # type: ignore[attr-defined]
+    shape_fits = all(len(line) == 2 for square in value for line in square)  # type: ignore[attr-defined]
+    if shape_fits and all(type(one) in {int, float} for one in flat):
+        wanted = np.array(value, np.float32) * np.float32(2)
+        assert np.array_equal(np.array(got), wanted, equal_nan=True)
+    else:
+        assert isinstance(got, BadPayload)
+
+
+@pytest.fixture(name="squares", scope="module")
+def _squares(tmp_path_factory: pytest.TempPathFactory) -> ModelCalls:
+    path = onnx_graphs.times(tmp_path_factory.mktemp("models") / "squares.onnx", 2.0, shape=("n", 2, 2))
+    node = node_of(path, usual_s=0.0)
+    assert node._quick is not None
+    return node
