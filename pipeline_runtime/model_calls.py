@@ -17,7 +17,6 @@ from pipeline_runtime.onnx_model import OnnxModel
 from pipeline_runtime.quick_rows import QuickRows
 from pipeline_runtime.run import Run
 from pipeline_runtime.stacking import Question, answers_rows_apart, first_batch, question_of, stack, take_apart
-from schemas.errors import BadPayload
 
 SLOW_S = 0.002  # a thread costs about 0.1 ms; an answer that takes longer than this would hold up everything else
 
@@ -65,7 +64,7 @@ class ModelCalls(BatchNode):
         for place in self._resolve_quickly(values, results):
             try:
                 questions[place] = question_of(self._read(values[place]))
-            except BadPayload as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it costs this message alone
                 results[place] = error
         slow = sum(question.rows for question in questions.values()) * self._row_s > SLOW_S
         asked = list(questions.values())
@@ -77,7 +76,7 @@ class ModelCalls(BatchNode):
     def _resolve_quickly(self, values: Sequence[object], results: list[object]) -> list[int]:
         """Answer the messages that are one row of numbers; the places of the others are returned."""
         quick = self._quick
-        if quick is None:
+        if quick is None or len(values) * self._row_s > SLOW_S:  # too long, all together, for anything but a thread
             return list(range(len(values)))
         packed = quick.packed(values)
         places = list(packed)
@@ -86,7 +85,7 @@ class ModelCalls(BatchNode):
             some = places[first : first + self._max_rows]
             try:
                 answers = self._answer.write_rows(quick.ask_many([packed[place] for place in some]))
-            except BadPayload:
+            except Exception:  # noqa: BLE001
                 rest += some  # of one of them; each is asked alone
                 continue
             for place, answer in zip(some, answers, strict=True):
@@ -113,7 +112,7 @@ class ModelCalls(BatchNode):
         if len(questions) > 1:
             try:
                 parts = take_apart(self._model.ask(stack(questions), self._answer.names), questions)
-            except BadPayload:
+            except Exception:  # noqa: BLE001, S110 - one of them is the cause, or they do not go together
                 pass
             else:
                 return [_or_error(self._answer.write, part) for part in parts]
@@ -135,5 +134,5 @@ def _or_error(work: Callable[..., object], *given: object) -> object:
     """What it gives, or what it raises of itself."""
     try:
         return work(*given)
-    except BadPayload as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it costs this message alone
         return error

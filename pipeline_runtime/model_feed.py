@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipeline_runtime.feature_rows import rows_of
 from pipeline_runtime.onnx_values import Read, is_optional, reader_of
-from pipeline_runtime.tensors import kind_of, rows_of
+from pipeline_runtime.tensors import kind_of
 from schemas.errors import BadInput, BadPayload
 from schemas.models import TensorSpec
 

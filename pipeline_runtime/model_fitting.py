@@ -24,7 +24,8 @@ def model_calls(params: Params, fittings: Fittings, inputs: Sequence[str]) -> Mo
     """
     model = fittings.models[params.model].on(params.provider)
     outputs = chosen(model.signature.outputs, params.outputs)
-    answer = Answer(outputs, params.labels, params.top)
+    labels = dict(enumerate(params.labels)) if isinstance(params.labels, tuple) else params.labels
+    answer = Answer(outputs, labels, params.top)
     read = _feed(params, model, inputs)
     quick = quick_rows(model, outputs[0].name, params.features) if len(outputs) == 1 and params.feed is None else None
     return ModelCalls(model, read, answer, max_rows=params.batch.max_rows, quick=quick)

@@ -1,6 +1,6 @@
 """Values as tensors and tensors as values: strict about types and shapes, and precise about what does not fit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ DTYPES: dict[str, type[np.generic]] = {
 """The element types that pipelines can feed, as ONNX Runtime writes them, and what holds them here."""
 
 _NUMBERS = frozenset((int, float))
+_DEEPEST = 32  # numpy cannot go through all numbers of an array with more axes
 _EXACT = 2**53  # beyond it a float64 does not hold every whole number
 
 
@@ -49,29 +50,11 @@ def to_tensor(spec: TensorSpec, value: object) -> Array:
         given = np.asarray(value, object if dtype.kind == "O" else None)
     except ValueError as error:
         raise BadPayload(f"the model wants lists of shape {shape_text(spec)}; these are of unequal length") from error
+    if given.ndim > _DEEPEST:
+        raise BadPayload(f"the model wants lists of shape {shape_text(spec)}; these are nested {given.ndim} deep")
     array = given if given.dtype == dtype and dtype.kind != "O" else _cast(spec, dtype, given, value)
     check_shape(spec, array)
     return array
-
-
-def rows_of(value: object, features: Sequence[str]) -> list[list[object]]:
-    """One object or a list of them as rows of the named features, in their order.
-
-    Raises:
-        BadPayload: naming the feature that is missing or null, and its row.
-    """
-    records = value if isinstance(value, list) else [value]
-    return [[_feature(record, name, row) for name in features] for row, record in enumerate(records)]
-
-
-def _feature(record: object, name: str, row: int) -> object:
-    if not isinstance(record, Mapping):
-        raise BadPayload(f"row {row} is {kind_of(record)}, not an object with the features")
-    if (value := record.get(name)) is None:
-        raise BadPayload(f"feature {name!r} is {'null' if name in record else 'missing'} in row {row}")
-    if isinstance(value, Mapping):
-        raise BadPayload(f"feature {name!r} is an object in row {row}")
-    return value
 
 
 def _cast(spec: TensorSpec, dtype: "np.dtype[np.generic]", given: Array, value: object) -> Array:

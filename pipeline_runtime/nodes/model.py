@@ -2,21 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from schemas.names import ModelRef
 
-Path = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=500)]
+Place = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=500)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
-
-def _by_index(labels: object) -> object:
-    return dict(enumerate(labels)) if isinstance(labels, list | tuple) else labels
-
-
-Labels = Annotated[dict[int, str], BeforeValidator(_by_index), Field(min_length=1)]
-"""Names by the class's index; people write a list of them, or an object."""
+Labels = Names | Annotated[dict[int, str], Field(min_length=1)]
 
 
 class Batch(BaseModel):
@@ -33,7 +27,7 @@ class Params(NodeParams):
     features: Names | None = Field(
         None, description="Fields of the input object, in the order in which the model was trained on them."
     )
-    feed: Annotated[dict[str, Path], Field(min_length=1)] | None = Field(
+    feed: Annotated[dict[str, Place], Field(min_length=1)] | None = Field(
         None,
         description="By each input of the model where its value is: an input of the node, or a field: `in.image`.",
     )

@@ -337,6 +337,20 @@ async def test_a_slow_model_answers_from_a_thread(doubling: Path) -> None:
     assert await slow == quick
 
 
+def test_many_quick_answers_are_slow_together(doubling: Path) -> None:
+    """What would hold up everything else for long is asked in a thread, though each alone would not be."""
+    node = node_of(doubling, usual_s=SLOW_S / 2)
+    assert node.resolve_many([[[1, 2]]], [RUN]) == [[[2.0, 4.0]]]
+    values = [[[number, number]] for number in range(9)]
+    assert answers(node, values) == [[[2.0 * number, 2.0 * number]] for number in range(9)]
+
+    async def are_waited_for() -> bool:
+        given_now = node.resolve_many(values, [RUN] * 9)
+        return all([isinstance(one, Awaitable) and bool(await one) for one in given_now])
+
+    assert asyncio.run(are_waited_for())
+
+
 class Counting(OnnxModel):
     """Remembers with how many rows it was asked, and lets nobody else pass while ``held`` is set."""
 
@@ -410,3 +424,35 @@ def _squares(tmp_path_factory: pytest.TempPathFactory) -> ModelCalls:
     node = node_of(path, usual_s=0.0)
     assert node._quick is not None
     return node
+
+
+json_values: st.SearchStrategy[object] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.binary(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["x", "y", "a", "b"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(name="many_kinds", scope="module")
+def _many_kinds(tmp_path_factory: pytest.TempPathFactory, doubling: Path, several: Path) -> list[ModelCalls]:
+    folder = tmp_path_factory.mktemp("models")
+    types = [tensors(kind) for kind in (TensorProto.STRING, TensorProto.INT64, TensorProto.UINT8, TensorProto.BFLOAT16)]
+    types += [helper.make_sequence_type_proto(tensors(TensorProto.FLOAT)), tensors(TensorProto.BOOL)]
+    echoes = [onnx_graphs.as_it_is(folder / f"{number}.onnx", kind) for number, kind in enumerate(types)]
+    nodes = [node_of(doubling), node_of(doubling, features=["x", "y"]), node_of(several)]
+    return [*nodes, node_of(several, feed={"a": "x", "b": "y.b"}), *(node_of(echo) for echo in echoes)]
+
+
+@given(value=json_values | st.lists(json_values, max_size=2))
+@settings(max_examples=300, deadline=None)
+def test_whatever_comes_is_answered_or_refused(many_kinds: list[ModelCalls], value: object) -> None:
+    """No value ends in an error that does not say what is wrong with it."""
+    for node in many_kinds:
+        answer_or_error(node, value)  # raises what is no BadPayload
