@@ -37,6 +37,7 @@ class Lane:
     key: str  # what its messages come by
     root_id: str
     root: RootNode
+    root_statistics: NodeStatistics
     steps: tuple[LaneStep, ...]  # inputs before those that need them; positions 1, 2, …
     orders: Orders
     inboxes: Mapping[str, Inbox]  # by the id of the mqtt_sub in the middle

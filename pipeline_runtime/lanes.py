@@ -40,6 +40,7 @@ def lanes_of(
             key=key,
             root_id=step.id,
             root=root,
+            root_statistics=statistics[step.id] if is_root else NodeStatistics(),
             steps=lane_steps(step.id, [loaded.nodes[other.id] for other in below], statistics),
             orders=order,
             inboxes=middle,

@@ -76,15 +76,19 @@ class Run:
 
     def start(self) -> None:
         """Read the message. Runs of one lane are started in the order in which their messages came."""
-        root = self.lane.root
+        lane, root, began_ns = self.lane, self.lane.root, perf_counter_ns()
         try:
             self._host.guard.enter(self.message)
             self.results[0] = root.read(self.message)
             self.values = root.levels(self.message.topic)
             self._key = root.key(self.results[0], self.values)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this message and not the worker
-            self.failure = NodeFailed(self.lane.root_id, error)
+            self.failure = NodeFailed(lane.root_id, error)
             self._todo = ()
+            lane.root_statistics.failed += 1
+        else:
+            duration_ns = self.durations_ns[0] = perf_counter_ns() - began_ns
+            lane.root_statistics.took(duration_ns)
         if self._key is not None:
             self._order = self.lane.orders.of(self._key)
         self._number = self._order.begin()
