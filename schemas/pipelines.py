@@ -110,6 +110,7 @@ class PipelineSpec(Written):
     dead_letter_topic: Annotated[str, AfterValidator(check_topic)] | None = None  # default: <name>/dead_letters
     on_error: OnError = OnError()
     queue: Queue = Queue()
+    paused: bool = False  # it takes no messages; the broker keeps those of QoS 1 for it
     replicas: Annotated[int, Field(ge=1, le=64)] = 1  # worker processes on each edge, which share the messages
     memory_mb: Annotated[int, Field(ge=64)] | None = None  # of each worker; one that takes more is started anew
     layout: dict[Identifier, Position] = {}

@@ -21,6 +21,7 @@ class ModelState(StrEnum):
 class PipelineState(StrEnum):
     """How a wanted pipeline does on an edge."""
 
+    IDLE = "idle"  #: paused by a person; the broker keeps its messages
     STARTING = "starting"  #: fetching, compiling, loading, subscribing
     LISTENING = "listening"  #: takes messages
     DEGRADED = "degraded"  #: takes messages, but the wanted version or model could not be loaded

@@ -1,6 +1,7 @@
 """Keeps one pipeline's worker as it should be: running the wanted version, started again when it ends, or gone.
 
 wanted ──▶ start ─▶ Load ─▶ Load (swap) ─▶ … ─ended▶ pause ─▶ start
+   ├ paused ─▶ Stop ─▶ idle ─▶ start
    │                            └ other packages ─▶ Stop ─▶ start
    └ no longer ─▶ Stop ─▶ have the broker forget its session ─▶ gone
 """
@@ -92,19 +93,26 @@ class PipelineKeeper:
     async def _keep(self) -> None:
         while True:
             self._news.clear()
-            if self._wanted is None:
+            wanted = self._wanted
+            if wanted is None:
                 if await self._forgotten():
                     return
                 continue
-            began, packages = asyncio.get_running_loop().time(), self._wanted.packages
+            if wanted.spec.paused:
+                self._tell(WorkerStatus(state=PipelineState.IDLE, reason="paused", version=wanted.version))
+                await self._news.wait()
+                continue
+            began = asyncio.get_running_loop().time()
             try:
-                reason = await self._one_life(self._wanted)
+                reason = await self._one_life(wanted)
             except Exception as error:  # whatever it is, it must not end the keepers of other pipelines
                 log.exception("pipeline not kept", extra={"pipeline": self._name})
                 reason = f"{type(error).__name__}: {error}"
-            if self._wanted is not None and self._wanted.packages != packages:
+            if (now := self._wanted) is None:
+                continue
+            if now.spec.paused or now.packages != wanted.packages:
                 self._standing.worker_replaced()
-            elif self._wanted is not None:
+            else:
                 await self._pause(reason, lived_s=asyncio.get_running_loop().time() - began)
 
     async def _one_life(self, wanted: ReadyPipeline) -> str:
@@ -124,11 +132,13 @@ class PipelineKeeper:
             following = tasks.create_task(self._follow(worker, wanted.packages), name=f"orders for {self._name}")
             watching = tasks.create_task(self._watch_memory(worker), name=f"memory of {self._name}")
             self._worker = worker
-            async for answer in worker.answers():
-                self._hear(answer)
-            self._worker = None
-            following.cancel()
-            watching.cancel()
+            try:
+                async for answer in worker.answers():
+                    self._hear(answer)
+            finally:
+                self._worker = None
+                following.cancel()
+                watching.cancel()
             return await worker.end()
 
     async def _watch_memory(self, worker: WorkerProcess) -> None:
@@ -146,7 +156,7 @@ class PipelineKeeper:
 
     async def _follow(self, worker: WorkerProcess, packages: tuple[Path, ...]) -> None:
         """Tell the worker what is wanted, whenever that changes; a process that has imported packages keeps to them."""
-        while (wanted := self._wanted) is not None and wanted.packages == packages:
+        while (wanted := self._wanted) is not None and wanted.packages == packages and not wanted.spec.paused:
             self._sessions.remember(self._name, self._sessions.filters(self._name) | wanted.filters)
             await worker.send(wanted.as_order())
             await self._news.wait()

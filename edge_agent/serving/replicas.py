@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from schemas.report import PipelineState, PipelineStatus
 
-_WORST_FIRST = (PipelineState.FAILED, PipelineState.STARTING, PipelineState.DEGRADED, PipelineState.LISTENING)
+_WORST_FIRST = (
+    PipelineState.FAILED,
+    PipelineState.STARTING,
+    PipelineState.DEGRADED,
+    PipelineState.LISTENING,
+    PipelineState.IDLE,
+)
 
 
 def worker_names(pipeline: str, replicas: int) -> tuple[str, ...]:

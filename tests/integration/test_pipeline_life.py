@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -16,7 +17,7 @@ import pytest
 from edge_agent.serving.ready import ReadyModel, ReadyPipeline
 from edge_agent.serving.worker_protocol import Connect, read_order
 from schemas.broker import BrokerAddress
-from schemas.report import PipelineState
+from schemas.report import PipelineState, PipelineStatus
 from tests.conftest import Mosquitto, select_wait
 from tests.integration.pipeline_desk import (
     IN,
@@ -108,6 +109,41 @@ async def test_messages_wait_at_the_broker_while_no_worker_runs(broker: BrokerAd
         async with desk(broker) as table:
             table.supervisor.apply({"p": scoring(tmp_path, 2)})
             assert [await person.next() for _ in range(30)] == [[[2.0 * n, 2.0]] for n in range(30)]
+
+
+async def test_a_paused_pipeline_is_idle_and_loses_nothing(broker: BrokerAddress, tmp_path: Path) -> None:
+    """Its worker ends what is in flight and goes; the broker keeps what comes until the pipeline goes on."""
+    async with desk(broker) as table, device(broker) as person:
+        table.supervisor.apply({"p": scoring(tmp_path, 1)})
+        await table.serving()
+        await person.ask(*(question(number) for number in range(10)))
+        table.supervisor.apply({"p": scoring(tmp_path, 1, paused=True)})
+        status = await table.until(lambda status: status.state is PipelineState.IDLE)
+        assert (status.reason, status.restarts, worker_pids()) == ("paused", 0, [])
+        await person.ask(*(question(number) for number in range(10, 20)))
+        table.supervisor.apply({"p": scoring(tmp_path, 1)})
+        assert [await person.next() for _ in range(20)] == [[[1.0 * number, 1.0]] for number in range(20)]
+        assert (await table.until(lambda status: status.answered == 20)).restarts == 0
+
+
+def is_in(state: PipelineState, status: PipelineStatus) -> bool:
+    """Whether that is its state."""
+    return status.state is state
+
+
+async def test_a_pipeline_that_keeps_failing_can_be_removed(broker: BrokerAddress, tmp_path: Path) -> None:
+    """Between two starts, and while it starts: it is gone at once, and so is its worker (defect 38)."""
+    broken = library(tmp_path, "pipelib_x", "raise SystemExit(3)\n")
+    nodes: list[Written] = [IN, {"id": "x", "type": "library", "library": "pipelib_x", "inputs": ["in"]}]
+    async with desk(broker) as table:
+        for state in (PipelineState.FAILED, PipelineState.STARTING):
+            table.supervisor.apply({"p": scoring(tmp_path, 1, nodes=nodes, libraries=broken)})
+            await table.until(partial(is_in, state))
+            table.supervisor.apply({})
+            assert table.supervisor.statuses() == ()
+            async with asyncio.timeout(20):
+                while worker_pids():
+                    await asyncio.to_thread(select_wait, 0.01)
 
 
 async def test_a_model_that_cannot_be_loaded_leaves_the_old_one_answering(
