@@ -150,8 +150,9 @@ class NodeType(Generic[P]):
 class Registry:
     """The node types that pipelines may use."""
 
-    def __init__(self, types: Iterable[NodeType[Any]]) -> None:
+    def __init__(self, types: Iterable[NodeType[Any]], *, refused: Mapping[str, str] | None = None) -> None:
         self._types: dict[str, NodeType[Any]] = {node_type.name: node_type for node_type in types}
+        self.refused: Mapping[str, str] = refused or {}  # what packages offer in vain, and why it is not taken
 
     def get(self, name: str) -> NodeType[Any] | None:
         """The type of that name, if there is one."""

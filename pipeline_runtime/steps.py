@@ -14,9 +14,7 @@ def read_step(node: NodeSpec, registry: Registry, on_error: OnError) -> Step | l
     """The node as a step, or everything that is wrong with its type and its parameters."""
     node_type = registry.get(node.type)
     if node_type is None:
-        close = get_close_matches(node.type, registry.names, n=1)
-        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(registry.names)}"
-        return [Finding(node.id, "type", f"there is no node type {node.type!r}; {meant}")]
+        return [Finding(node.id, "type", f"there is no node type {node.type!r}; {_what_to_do(node.type, registry)}")]
     try:
         params = node_type.params.model_validate(node.params)
     except ValidationError as error:
@@ -24,6 +22,15 @@ def read_step(node: NodeSpec, registry: Registry, on_error: OnError) -> Step | l
         return [_finding(node.id, dict(fault), known) for fault in error.errors(include_url=False)]
     inputs = tuple(Source(*ref.split(".")) for ref in node.inputs)
     return Step(node.id, node_type, params, inputs, node.join or "all", node.on_error or on_error)
+
+
+def _what_to_do(name: str, registry: Registry) -> str:
+    """What helps somebody who wrote a type that is not there."""
+    if name in registry.refused:
+        return registry.refused[name]
+    close = get_close_matches(name, registry.names, n=1)
+    meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(registry.names)}."
+    return f"{meant} If a package adds it, install the package on the controller and on the edges, and restart them"
 
 
 def _finding(node_id: str, fault: dict[str, object], known: str) -> Finding:

@@ -82,7 +82,9 @@ class FileRef(BaseModel):
         return self.to or self.name
 
 
-File = Annotated[FileRef, BeforeValidator(_from_text)]
+_Path = Annotated[str, Field(min_length=1, max_length=500)]
+
+File = Annotated[FileRef, BeforeValidator(_from_text, json_schema_input_type=FileRef | _Path)]
 """In a document: ``train.py``, or ``{path: train.py, blob: {…}}`` once it is uploaded."""
 
 FileTree = dict[RelativePath, BlobRef]
@@ -102,7 +104,11 @@ def _seconds(value: object) -> object:
 
 _LONGEST_S = 10 * 365 * 86400  # what is longer is a mistake, and calendars end
 
-Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
+DURATION_PATTERN = r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*$"
+_Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
+_WrittenDuration = _Seconds | Annotated[str, StringConstraints(pattern=DURATION_PATTERN)]
+
+Duration = Annotated[_Seconds, BeforeValidator(_seconds, json_schema_input_type=_WrittenDuration)]
 """Seconds, of ten years at most; people may write ``30s``, ``10m``, ``1.5h``, ``1d``."""
 
 

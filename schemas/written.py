@@ -17,5 +17,5 @@ def _in_a_list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-OneOrMore = Annotated[tuple[Item, ...], BeforeValidator(_in_a_list)]
+OneOrMore = Annotated[tuple[Item, ...], BeforeValidator(_in_a_list, json_schema_input_type=str | tuple[str, ...])]
 """One text, or a list of them."""

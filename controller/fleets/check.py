@@ -8,8 +8,8 @@ from controller.data.query_check import QueryCheck
 from controller.fleets.library_check import check_library
 from controller.schedule import check_schedule
 from controller.stores.collection_changes import added_columns, check_new, check_topics
-from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.installed import node_types
 from pipeline_runtime.library_module import MAX_SOURCE_BYTES
 from pipeline_runtime.problems import BadPipeline
 from schemas.collections import CollectionSpec
@@ -160,7 +160,7 @@ class FleetCheck:
     def _check_pipeline(self, pipeline: PipelineDocument) -> Iterator[Fault]:
         spec = PipelineSpec.model_validate(pipeline.model_dump(exclude={"kind"}))
         try:
-            compile_graph(spec, builtin_types())
+            compile_graph(spec, node_types())
         except BadPipeline as error:
             yield from ((problem.where, problem.message) for problem in error.problems)
             return

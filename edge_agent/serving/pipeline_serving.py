@@ -11,10 +11,10 @@ from functools import partial
 from edge_agent.serving.importing import make_importable
 from edge_agent.serving.link_broker import LinkBroker
 from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Load, Order, Show, Shown, Stop, WorkerStatus
-from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.engine import Engine
 from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.installed import node_types
 from pipeline_runtime.loading import load
 from schemas.errors import TidemillError, Unreachable
 from schemas.report import PipelineState
@@ -120,7 +120,7 @@ class _Serving:
     async def _load(self, order: Load) -> None:
         try:
             make_importable(order.packages)
-            plan = compile_graph(order.spec, builtin_types())
+            plan = compile_graph(order.spec, node_types())
             models = {ref: model.path for ref, model in order.models.items()}
             before = self._engine.loaded
             loaded = await asyncio.to_thread(

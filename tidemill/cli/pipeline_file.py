@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.installed import node_types
 from pipeline_runtime.plan import Plan
 from pipeline_runtime.problems import BadPipeline
 from schemas.errors import BadInput
@@ -23,7 +23,7 @@ def read_pipeline(file: Path) -> tuple[PipelineSpec, Plan]:
     written = {key: value for key, value in dict(document.data).items() if key != "kind"}  # type: ignore[call-overload]
     try:
         spec = PipelineSpec.model_validate(written)
-        return spec, compile_graph(spec, builtin_types())
+        return spec, compile_graph(spec, node_types())
     except ValidationError as error:
         problems = [f"{document.place(fault['loc'])}: {_say(fault['loc'], fault['msg'])}" for fault in error.errors()]
     except BadPipeline as error:
