@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench format lock clean
+.PHONY: demo test check bench format pages lock clean
 
 demo: $(READY)  ## Run the whole loop on this machine until Ctrl-C
 	@$(BIN)/tidemill demo
@@ -35,6 +35,9 @@ bench: $(READY)  ## Measure; tables on the screen, JSON in dist/benchmarks
 format: $(READY)  ## Write the code as `check` wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+pages: $(READY)  ## Write the pages anew that are made from the code
+	$(BIN)/python -m tidemill.nodes_page docs/nodes.md
 
 lock:  ## Pin every dependency anew; no registry address goes into the file
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \

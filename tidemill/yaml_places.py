@@ -58,7 +58,18 @@ def read_documents(file: Path) -> Iterator[PlacedDocument]:
     Raises:
         BadInput: no such file, not YAML, or a key stands twice; the message begins with ``file:line``.
     """
-    text = _text(file)
+    return _documents(file, _text(file))
+
+
+def parse(text: str, name: str) -> object:
+    """The one document of a text that ``name`` tells of in errors. Raises BadInput when it is none, or several."""
+    documents = list(_documents(Path(name), text))
+    if len(documents) != 1:
+        raise BadInput(f"{name}: {len(documents)} documents are there, and one is needed")
+    return documents[0].data
+
+
+def _documents(file: Path, text: str) -> Iterator[PlacedDocument]:
     try:
         for number, root in enumerate(yaml.compose_all(text, Loader=_Loader), start=1):
             _refuse_repeated_keys(file, root)

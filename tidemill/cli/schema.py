@@ -12,10 +12,9 @@ from tidemill.cli.output import print_json
 
 def schema(name: Annotated[str | None, typer.Argument()] = None, as_json: Json = False) -> None:
     """Print a document's JSON Schema, or list the documents there are; nodes are those of the types installed here."""
-    from schemas.export import DOCUMENTS, json_schema  # noqa: PLC0415 - see the package's first line
-
     from pipeline_runtime.catalog import with_node_types  # noqa: PLC0415
     from pipeline_runtime.installed import node_types  # noqa: PLC0415
+    from schemas.export import DOCUMENTS, json_schema  # noqa: PLC0415 - see the package's first line
 
     if name is None:
         names = sorted(DOCUMENTS)
