@@ -1,5 +1,7 @@
 """From rows to what the API answers."""
 
+from collections.abc import Mapping
+
 from pydantic import TypeAdapter
 from sqlmodel import Session
 
@@ -8,14 +10,23 @@ from controller.runs.steps import Run
 from controller.stores.edges import labels_of, list_edges, report_of
 from controller.stores.models import aliases, get_model, resolve, versions
 from controller.stores.runs import to_run
-from controller.stores.serving import get_pipeline
-from controller.stores.tables import EdgeRow, LibraryRow, RunRow
+from controller.stores.serving import get_pipeline, get_pipeline_version, pipeline_versions
+from controller.stores.tables import EdgeRow, LibraryRow, PipelineRow, RunRow
 from controller.wanted import chooses, references, wanted_model, wanted_on
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineState, PipelineStatus
 from schemas.runs import ON_EDGE, RunState, RunTrigger, Usage
-from schemas.views import AliasView, DeploymentView, EdgeView, LibraryView, ModelView, PipelineView, RunView
+from schemas.views import (
+    AliasView,
+    DeploymentView,
+    EdgeView,
+    LibraryView,
+    ModelView,
+    PipelineVersionView,
+    PipelineView,
+    RunView,
+)
 
 _TRIGGER: TypeAdapter[RunTrigger] = TypeAdapter(RunTrigger)
 
@@ -111,6 +122,28 @@ def pipeline_view(session: Session, name: str) -> PipelineView:
                 edges[edge.name] = status
     spec = PipelineSpec.model_validate_json(row.spec)
     return PipelineView(spec=spec, version=row.version, created_at=row.created_at, edges=edges)
+
+
+def pipeline_version_views(session: Session, name: str) -> list[PipelineVersionView]:
+    """A pipeline's versions, newest first. Raises NotFound."""
+    running = pipeline_view(session, name).edges
+    return [_version_view(row, running) for row in pipeline_versions(session, name=name)]
+
+
+def pipeline_version_view(session: Session, name: str, version: int) -> PipelineVersionView:
+    """One version of a pipeline. Raises NotFound."""
+    row = get_pipeline_version(session, name=name, version=version)
+    return _version_view(row, pipeline_view(session, name).edges)
+
+
+def _version_view(row: PipelineRow, running: Mapping[str, PipelineStatus]) -> PipelineVersionView:
+    return PipelineVersionView(
+        spec=PipelineSpec.model_validate_json(row.spec),
+        version=row.version,
+        created_at=row.created_at,
+        made_by=row.made_by,
+        edges=tuple(edge for edge, status in running.items() if status.version == row.version),
+    )
 
 
 def library_view(row: LibraryRow) -> LibraryView:

@@ -3,14 +3,15 @@
 from typing import Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, NonNegativeInt
 
 from schemas.collections import CollectionSpec
 from schemas.fleet import AppliedChange, DeploymentSpec, LibrarySpec
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection, ModelVersion
-from schemas.names import EdgeName, ModelRef
+from schemas.names import EdgeName, ModelRef, Name
 from schemas.payload_text import Encoding
+from schemas.pipeline_changes import PipelineChanges
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineStatus, Report
 from schemas.runs import RunState, RunTrigger, Usage
@@ -241,6 +242,49 @@ class DeadLetterContent(DeadLetterView):
 
     payload: str
     encoding: Encoding = "text"
+
+
+class PipelineVersionView(View):
+    """A version of a pipeline, which never changes."""
+
+    spec: PipelineSpec
+    version: int
+    created_at: AwareDatetime
+    made_by: str = ""  # such as: tidemill apply -f fleet.yaml
+    edges: tuple[EdgeName, ...] = ()  # on which it runs, as they reported last
+
+
+class PipelineDifference(View):
+    """What is different between two versions of a pipeline."""
+
+    name: str
+    old: int
+    new: int
+    changes: PipelineChanges
+
+
+class Undeployed(View):
+    """What the end of deployments changed."""
+
+    deployments: tuple[Name, ...] = ()
+    edges: tuple[EdgeName, ...] = ()  # that from now on hold or run less
+
+
+class DeletedPipeline(Undeployed):
+    """What went with a pipeline."""
+
+    versions: NonNegativeInt
+
+
+class NodeTypeView(View):
+    """A type of nodes, with what an editor's form needs."""
+
+    name: str
+    doc: str
+    example: str  # YAML
+    starts_runs: bool = False  # it may stand without inputs
+    may_skip: bool = False
+    json_schema: dict[str, JsonValue]  # of one node of this type
 
 
 class LibraryView(View):

@@ -8,33 +8,31 @@ from urllib.parse import quote
 from schemas.errors import Untrusted
 from schemas.fleet import Fleet
 from schemas.names import BlobRef
-from schemas.pipelines import Outcome
 from schemas.views import (
     Applied,
     BrokerView,
     CollectionView,
-    DeploymentView,
     EdgeView,
     EnrolledEdge,
     ImportResult,
-    LibraryView,
     ModelView,
     Page,
-    PipelineView,
     Reject,
     RekeyedEdge,
     SecretView,
 )
 from tidemill.asking import path_of, read_as
+from tidemill.exchange import Query
 from tidemill.job_requests import JobRequests
 from tidemill.letter_requests import LetterRequests
+from tidemill.pipeline_requests import PipelineRequests
 
 Row = dict[str, Any]
 
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
-class Client(JobRequests, LetterRequests):
+class Client(JobRequests, LetterRequests, PipelineRequests):
     """A connection to one controller; use it as a context manager.
 
     Every method raises a ``TidemillError`` of the class that fits: ``Unreachable``, ``Unauthorized``, ``NotFound`` …
@@ -109,10 +107,14 @@ class Client(JobRequests, LetterRequests):
 
     # Fleet and blobs
 
-    def apply(self, fleet: Fleet, *, dry_run: bool = False) -> Applied:
-        """Make what the documents say so, or only tell what would change."""
+    def apply(self, fleet: Fleet, *, dry_run: bool = False, by: str = "") -> Applied:
+        """Make what the documents say so, or only tell what would change.
+
+        ``by`` is kept with the versions of pipelines that come of it, such as ``tidemill apply -f fleet.yaml``.
+        """
         document = fleet.model_dump(mode="json", exclude_unset=True)
-        return read_as(Applied, self._exchange.send("POST", "fleet", query={"dry_run": dry_run}, document=document))
+        query: Query = {"dry_run": dry_run, "by": by[:200]}
+        return read_as(Applied, self._exchange.send("POST", "fleet", query=query, document=document))
 
     def upload(self, path: Path) -> BlobRef:
         """Give the controller a file's bytes, unless it holds them already."""
@@ -148,28 +150,6 @@ class Client(JobRequests, LetterRequests):
         """Write one file of a model version, checked by its digest; ``to`` is never half there."""
         source = f"{path_of('models', model, 'versions', str(version), 'files')}/{quote(path)}"
         self._save(source, ref, to)
-
-    # Serving
-
-    def pipelines(self) -> list[PipelineView]:
-        """Every pipeline's newest version."""
-        return list(self._all("pipelines", PipelineView))
-
-    def pipeline(self, name: str) -> PipelineView:
-        """One pipeline's newest version."""
-        return self._one(path_of("pipelines", name), PipelineView)
-
-    def outcomes(self, pipeline: str, *, edge: str | None, limit: int) -> list[Outcome]:
-        """What became of a pipeline's last messages on an edge, newest first."""
-        return list(self._all(path_of("pipelines", pipeline, "outcomes"), Outcome, {"edge": edge, "limit": limit}))
-
-    def libraries(self) -> list[LibraryView]:
-        """Every library's newest version."""
-        return list(self._all("libraries", LibraryView))
-
-    def deployments(self) -> list[DeploymentView]:
-        """Every deployment, and whether what it wishes is so."""
-        return list(self._all("deployments", DeploymentView))
 
 
 def blob_ref(path: Path) -> BlobRef:

@@ -41,6 +41,7 @@ class FleetChanges:
     registry: Registry
     signatures: Mapping[str, Signature]  # of the models' files
     declared: Mapping[str, AppliedChange]  # the collections, which have a database of their own
+    by: str  # what applies the documents
     now: datetime
 
     def make(self, document: FleetDocument) -> AppliedChange:
@@ -99,7 +100,7 @@ class FleetChanges:
         if change.action == "unchanged":
             return change
         blob = self.registry.blobs.put_bytes(spec.model_dump_json().encode())
-        version = add_pipeline(self.session, spec=spec, blob=blob, now=self.now)
+        version = add_pipeline(self.session, spec=spec, blob=blob, by=self.by, now=self.now)
         return change.model_copy(update={"version": version})
 
     def _deployment(self, document: DeploymentDocument) -> AppliedChange:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TypeVar
 
 from sqlmodel import Session
 
@@ -21,6 +22,8 @@ from schemas.errors import BadInput
 from schemas.fleet import AppliedChange, CollectionDocument, Fleet, ModelDocument
 from schemas.models import Signature
 from schemas.views import Applied, FieldError
+
+Removed = TypeVar("Removed")
 
 
 class FleetDesk:
@@ -41,13 +44,19 @@ class FleetDesk:
         self._one_at_a_time = asyncio.Lock()
 
     async def apply(
-        self, fleet: Fleet, *, dry_run: bool = False, premise: Callable[[Session], None] = lambda _: None
+        self,
+        fleet: Fleet,
+        *,
+        dry_run: bool = False,
+        by: str = "",
+        premise: Callable[[Session], None] = lambda _: None,
     ) -> Applied:
         """Apply the documents, or only say what applying them would do.
 
         Args:
             fleet: the documents.
             dry_run: change nothing.
+            by: what applies them; kept with the versions of pipelines that come of it.
             premise: raises, in the transaction of the change, when that is not meant for what there is now.
 
         Raises:
@@ -57,10 +66,17 @@ class FleetDesk:
         async with self._one_at_a_time:
             await asyncio.to_thread(self._check, fleet)
             signatures = await self._check_models(fleet)
-            changes = await asyncio.to_thread(self._change, fleet, signatures, premise, dry_run=dry_run)
+            changes = await asyncio.to_thread(self._change, fleet, signatures, premise, by=by, dry_run=dry_run)
         if not dry_run:
             await self._on_change()
         return Applied(changes=changes, dry_run=dry_run)
+
+    async def remove(self, change: Callable[[Session], Removed]) -> Removed:
+        """Carry out a removal in one transaction, while nothing is applied; returns what it returns."""
+        async with self._one_at_a_time:
+            removed = await self._database.write(change)
+        await self._on_change()
+        return removed
 
     def _check(self, fleet: Fleet) -> None:
         with self._database.transaction() as session:
@@ -90,7 +106,13 @@ class FleetDesk:
         return signatures
 
     def _change(
-        self, fleet: Fleet, signatures: dict[str, Signature], premise: Callable[[Session], None], *, dry_run: bool
+        self,
+        fleet: Fleet,
+        signatures: dict[str, Signature],
+        premise: Callable[[Session], None],
+        *,
+        by: str,
+        dry_run: bool,
     ) -> tuple[AppliedChange, ...]:
         """Collections first, in their own database: were the rest to fail, applying again finds them as they are."""
         specs = [
@@ -101,7 +123,7 @@ class FleetDesk:
         declared = {change.name: change for change in self._collections.declare_all(specs, dry_run=dry_run)}
         with self._database.transaction() as session:
             premise(session)
-            changes = FleetChanges(session, self._registry, signatures, declared, self._clock())
+            changes = FleetChanges(session, self._registry, signatures, declared, by, self._clock())
             # Models first: a job brings the model that it names, which then would no longer be new.
             order = sorted(
                 range(len(fleet.documents)), key=lambda at: not isinstance(fleet.documents[at], ModelDocument)

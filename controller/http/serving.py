@@ -1,28 +1,14 @@
-"""Pipelines, libraries and deployments."""
+"""Libraries and deployments."""
 
 from fastapi import APIRouter
 
 from controller.http.services import Parts
-from controller.stores.serving import list_deployments, list_libraries, list_pipelines
-from controller.views import deployment_view, library_view, pipeline_view
-from schemas.views import DeploymentView, LibraryView, Page, PipelineView
+from controller.stores.serving import list_deployments, list_libraries
+from controller.stores.serving_changes import delete_deployment
+from controller.views import deployment_view, library_view
+from schemas.views import DeploymentView, LibraryView, Page, Undeployed
 
 router = APIRouter(tags=["serving"])
-
-
-@router.get("/pipelines")
-async def all_pipelines(parts: Parts) -> Page[PipelineView]:
-    """The newest version of every pipeline, and how it does on each edge."""
-    items = await parts.database.read(
-        lambda session: [pipeline_view(session, row.name) for row in list_pipelines(session)]
-    )
-    return Page(items=tuple(items))
-
-
-@router.get("/pipelines/{name}")
-async def one_pipeline(name: str, parts: Parts) -> PipelineView:
-    """One pipeline."""
-    return await parts.database.read(lambda session: pipeline_view(session, name))
 
 
 @router.get("/libraries")
@@ -39,3 +25,9 @@ async def all_deployments(parts: Parts) -> Page[DeploymentView]:
         lambda session: [deployment_view(session, spec) for spec in list_deployments(session)]
     )
     return Page(items=tuple(items))
+
+
+@router.delete("/deployments/{name}")
+async def remove_deployment(name: str, parts: Parts) -> Undeployed:
+    """Delete a deployment; its edges let go of what no other deployment wants there."""
+    return await parts.fleet.remove(lambda session: delete_deployment(session, name=name))

@@ -31,6 +31,21 @@ def get_pipeline(session: Session, *, name: str) -> PipelineRow:
     return row
 
 
+def pipeline_versions(session: Session, *, name: str) -> list[PipelineRow]:
+    """The pipeline's versions, newest first; none if there is no such pipeline."""
+    wanted = select(PipelineRow).where(PipelineRow.name == name).order_by(col(PipelineRow.version).desc())
+    return list(session.exec(wanted))
+
+
+def get_pipeline_version(session: Session, *, name: str, version: int) -> PipelineRow:
+    """One version of a pipeline. Raises NotFound, which tells the versions that there are."""
+    newest = get_pipeline(session, name=name).version
+    row = session.get(PipelineRow, (name, version))
+    if row is None:
+        raise NotFound(f"pipeline {name!r} has no version {version}; its newest is {newest}")
+    return row
+
+
 def list_pipelines(session: Session) -> list[PipelineRow]:
     """The newest version of every pipeline, by name."""
     newest = {row.name: row for row in session.exec(select(PipelineRow).order_by(col(PipelineRow.version)))}
@@ -54,7 +69,7 @@ def list_libraries(session: Session) -> list[LibraryRow]:
     return [newest[name] for name in sorted(newest)]
 
 
-def add_pipeline(session: Session, *, spec: PipelineSpec, blob: BlobRef, now: datetime) -> int:
+def add_pipeline(session: Session, *, spec: PipelineSpec, blob: BlobRef, now: datetime, by: str = "") -> int:
     """Add a version of a pipeline and return its number. Caller commits."""
     last = newest_pipeline(session, name=spec.name)
     version = last.version + 1 if last else 1
@@ -65,6 +80,7 @@ def add_pipeline(session: Session, *, spec: PipelineSpec, blob: BlobRef, now: da
             spec=spec.model_dump_json(),
             blob=blob.model_dump_json(),
             created_at=now,
+            made_by=by,
         )
     )
     session.flush()

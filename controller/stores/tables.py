@@ -187,6 +187,7 @@ class PipelineRow(SQLModel, table=True):
     spec: str = Field(sa_type=Text)
     blob: str = Field(sa_type=Text)  # BlobRef of the spec
     created_at: datetime = Field(sa_type=UtcDateTime)
+    made_by: str = Field(default="", sa_type=Said)  # such as: tidemill apply -f fleet.yaml
 
 
 class DeadLetterRow(SQLModel, table=True):

@@ -31,7 +31,7 @@ def apply(
     with connect(context) as client:
         try:
             # A dry run uploads too: the controller looks into the files, and bytes that nothing names do no harm.
-            applied = client.apply(written.fleet(client.upload), dry_run=dry_run)
+            applied = client.apply(written.fleet(client.upload), dry_run=dry_run, by=f"tidemill apply -f {file.name}")
         except Refused as error:
             lines = [written.told(wrong.where, wrong.message) for wrong in error.errors]
             raise BadInput("\n".join(["nothing was applied:", *lines])) from error

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tidemill.cli.options import Json
-from tidemill.cli.output import Columns, pairs, print_list
+from tidemill.cli.options import Json, Name
+from tidemill.cli.output import Columns, pairs, print_json, print_list, say
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
     from schemas.views import DeploymentView
 
-app = typer.Typer(help="See what edges shall run, and whether they do.", no_args_is_help=True)
+app = typer.Typer(help="See what edges shall run, and whether they do; end it.", no_args_is_help=True)
 
 _COLUMNS: Columns["DeploymentView"] = {
     "NAME": lambda deployment: deployment.spec.name,
@@ -29,6 +29,13 @@ def list_deployments(context: typer.Context, as_json: Json = False) -> None:
     print_list(deployments, _COLUMNS, as_json=as_json, empty="no deployment yet; write one and: tidemill apply -f FILE")
 
 
-@app.callback()
-def deployment() -> None:
-    """See what edges shall run, and whether they do."""
+@app.command("delete")
+def delete_deployment(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Delete a deployment: its edges let go of what no other deployment wants there. Pipeline and model stay."""
+    with connect(context) as client:
+        undeployed = client.delete_deployment(name)
+    if as_json:
+        print_json(undeployed.model_dump(mode="json"))
+        return
+    edges = ", ".join(undeployed.edges)
+    say(f"deployment {name} is deleted; " + (f"these edges let go of it: {edges}" if edges else "no edge had it alone"))

@@ -2,50 +2,24 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from tidemill.cli import dead_letters, pipeline_replay
+from tidemill.cli import dead_letters, pipeline_replay, pipeline_versions
 from tidemill.cli.extras import load
 from tidemill.cli.options import Json, Name
-from tidemill.cli.output import Columns, ago, print_list, print_one
+from tidemill.cli.output import print_list, print_one
 from tidemill.cli.pipeline_trace import trace_pipeline
+from tidemill.cli.pipeline_view import COLUMNS, FIELDS, VERSION_FIELDS
 from tidemill.cli.session import connect
 
-if TYPE_CHECKING:
-    from schemas.views import PipelineView
-
-app = typer.Typer(help="See pipelines, and run one without controller or agent.", no_args_is_help=True)
+app = typer.Typer(
+    help="See pipelines and their versions, and run one without controller or agent.", no_args_is_help=True
+)
+app.add_typer(pipeline_versions.app)
 app.add_typer(pipeline_replay.app)
 app.add_typer(dead_letters.app, name="dead-letters")
-
-
-def _edges(pipeline: "PipelineView") -> str:
-    return "\n".join(
-        f"{edge}: {status.state} version {status.version}, {status.answered} of {status.received} answered, "
-        f"{status.failed} failed {status.reason}".rstrip()
-        for edge, status in pipeline.edges.items()
-    )
-
-
-_COLUMNS: Columns["PipelineView"] = {
-    "NAME": lambda pipeline: pipeline.spec.name,
-    "VERSION": lambda pipeline: pipeline.version,
-    "CREATED": lambda pipeline: ago(pipeline.created_at),
-    "EDGES": _edges,
-}
-_FIELDS: Columns["PipelineView"] = {
-    "name": lambda pipeline: pipeline.spec.name,
-    "version": lambda pipeline: pipeline.version,
-    "created": lambda pipeline: ago(pipeline.created_at),
-    "nodes": lambda pipeline: "\n".join(
-        f"{node.id}: {node.type}" + (f" of {', '.join(node.inputs)}" if node.inputs else "")
-        for node in pipeline.spec.nodes
-    ),
-    "dead letters": lambda pipeline: pipeline.spec.dead_letters,
-    "edges": _edges,
-}
 
 
 @app.command("list")
@@ -53,14 +27,19 @@ def list_pipelines(context: typer.Context, as_json: Json = False) -> None:
     """List every pipeline and how it does on its edges."""
     with connect(context) as client:
         pipelines = client.pipelines()
-    print_list(pipelines, _COLUMNS, as_json=as_json, empty="no pipeline yet; write one and: tidemill apply -f FILE")
+    print_list(pipelines, COLUMNS, as_json=as_json, empty="no pipeline yet; write one and: tidemill apply -f FILE")
 
 
 @app.command("show")
-def show_pipeline(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Show one pipeline: its nodes, and how it does on each edge."""
+def show_pipeline(
+    context: typer.Context, name: Name, version: pipeline_versions.Version = None, as_json: Json = False
+) -> None:
+    """Show one pipeline: its nodes, and how it does on each edge; with --version, what that version was made of."""
     with connect(context) as client:
-        print_one(client.pipeline(name), _FIELDS, as_json=as_json)
+        if version is None:
+            print_one(client.pipeline(name), FIELDS, as_json=as_json)
+        else:
+            print_one(client.pipeline_version(name, version), VERSION_FIELDS, as_json=as_json)
 
 
 app.command("trace")(trace_pipeline)

@@ -1,0 +1,99 @@
+"""How a pipeline, and what is different between two versions of one, are shown to a person."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tidemill.cli.output import Columns, ago
+
+if TYPE_CHECKING:
+    from schemas.pipeline_changes import FieldChange, PipelineChanges
+    from schemas.pipelines import NodeSpec, PipelineSpec
+    from schemas.views import PipelineVersionView, PipelineView
+
+
+def edges_of(pipeline: "PipelineView") -> str:
+    """How it does on each edge, a line each."""
+    return "\n".join(
+        f"{edge}: {status.state} version {status.version}, {status.answered} of {status.received} answered, "
+        f"{status.failed} failed {status.reason}".rstrip()
+        for edge, status in pipeline.edges.items()
+    )
+
+
+def nodes_of(spec: "PipelineSpec") -> str:
+    """Its nodes, a line each."""
+    return "\n".join(
+        f"{node.id}: {node.type}" + (f" of {', '.join(node.inputs)}" if node.inputs else "") for node in spec.nodes
+    )
+
+
+COLUMNS: Columns["PipelineView"] = {
+    "NAME": lambda pipeline: pipeline.spec.name,
+    "VERSION": lambda pipeline: pipeline.version,
+    "CREATED": lambda pipeline: ago(pipeline.created_at),
+    "EDGES": edges_of,
+}
+FIELDS: Columns["PipelineView"] = {
+    "name": lambda pipeline: pipeline.spec.name,
+    "version": lambda pipeline: pipeline.version,
+    "created": lambda pipeline: ago(pipeline.created_at),
+    "nodes": lambda pipeline: nodes_of(pipeline.spec),
+    "dead letters": lambda pipeline: pipeline.spec.dead_letters,
+    "edges": edges_of,
+}
+VERSION_FIELDS: Columns["PipelineVersionView"] = {
+    "name": lambda version: version.spec.name,
+    "version": lambda version: version.version,
+    "created": lambda version: ago(version.created_at),
+    "by": lambda version: version.made_by,
+    "nodes": lambda version: nodes_of(version.spec),
+    "dead letters": lambda version: version.spec.dead_letters,
+    "runs on": lambda version: ", ".join(version.edges),
+}
+
+
+def change_lines(changes: "PipelineChanges") -> Iterator[str]:
+    """Every difference, a line each: ``+`` what is new, ``-`` what is gone, ``~`` what is changed."""
+    yield from (f"- node {_node(node)}" for node in changes.removed)
+    yield from (f"+ node {_node(node)}" for node in changes.added)
+    for change in changes.changed:
+        yield from (f"~ node {change.node}: {_field(field)}" for field in change.fields)
+    yield from (f"~ {_field(field)}" for field in changes.options)
+    if changes.reordered:
+        yield "~ the nodes stand in another order"
+    if changes.moved:
+        yield f"~ layout: {', '.join(changes.moved)} drawn elsewhere"
+
+
+def summary(old: "PipelineSpec", new: "PipelineSpec") -> str:
+    """What the new version changed, in a few words."""
+    from schemas.pipeline_changes import changes_between  # noqa: PLC0415 - see the package's first line
+
+    changes = changes_between(old, new)
+    words = [f"-{node.id}" for node in changes.removed]
+    words += [f"+{node.id}" for node in changes.added]
+    words += [f"{change.node}: {', '.join(field.field for field in change.fields)}" for change in changes.changed]
+    words += [field.field for field in changes.options]
+    words += ["order"] if changes.reordered else []
+    words += ["layout"] if changes.moved else []
+    return "; ".join(words)
+
+
+def _node(node: "NodeSpec") -> str:
+    rest = node.model_dump(mode="json", exclude={"id", "type"}, exclude_unset=True, exclude_none=True)
+    return ", ".join([f"{node.id}: {node.type}", *(f"{key} {_value(value)}" for key, value in rest.items())])
+
+
+def _field(change: "FieldChange") -> str:
+    if change.before is None:
+        return f"{change.field}: {_value(change.after)} added"
+    if change.after is None:
+        return f"{change.field}: {_value(change.before)} removed"
+    return f"{change.field}: {_value(change.before)} → {_value(change.after)}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
