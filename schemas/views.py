@@ -276,6 +276,15 @@ class DeletedPipeline(Undeployed):
     versions: NonNegativeInt
 
 
+class ProposedPipeline(View):
+    """A pipeline that answers messages with a model; nothing is made of it yet."""
+
+    spec: PipelineSpec
+    version: int  # of the model, as it stands now
+    why: str  # the features are these, or there are none
+    message: JsonValue = None  # one that it answers
+
+
 class NodeTypeView(View):
     """A type of nodes, with what an editor's form needs."""
 

@@ -55,7 +55,7 @@ class Refused(BadInput):
         self.errors = problem.errors
 
 
-Query = Mapping[str, str | int | float | bool | None]
+Query = Mapping[str, str | int | float | bool | list[str] | None]
 
 
 class Exchange:
@@ -138,7 +138,7 @@ class Exchange:
             ) from error
 
 
-def _given(query: Query | None) -> dict[str, str | int | float | bool]:
+def _given(query: Query | None) -> dict[str, str | int | float | bool | list[str]]:
     return {name: value for name, value in (query or {}).items() if value is not None}
 
 

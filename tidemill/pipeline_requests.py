@@ -1,5 +1,7 @@
 """The requests about pipelines, what runs them, and what they are made of."""
 
+from collections.abc import Sequence
+
 from schemas.pipelines import Outcome
 from schemas.views import (
     DeletedPipeline,
@@ -9,9 +11,11 @@ from schemas.views import (
     PipelineDifference,
     PipelineVersionView,
     PipelineView,
+    ProposedPipeline,
     Undeployed,
 )
 from tidemill.asking import Asking, path_of, read_as
+from tidemill.exchange import Query
 
 
 class PipelineRequests(Asking):
@@ -42,6 +46,20 @@ class PipelineRequests(Asking):
         """Delete a pipeline in all its versions, its deployments with it if ``undeploy``."""
         answer = self._exchange.send("DELETE", path_of("pipelines", name), query={"undeploy": undeploy})
         return read_as(DeletedPipeline, answer)
+
+    def propose_pipeline(
+        self,
+        model: str,
+        *,
+        name: str | None = None,
+        read: str | None = None,
+        write: str | None = None,
+        features: Sequence[str] = (),
+        lists: bool = False,
+    ) -> ProposedPipeline:
+        """A pipeline that answers messages with a model; nothing is made of it yet."""
+        query: Query = {"name": name, "read": read, "write": write, "features": list(features), "lists": lists}
+        return read_as(ProposedPipeline, self._exchange.get(path_of("models", model, "pipeline"), query))
 
     def outcomes(self, pipeline: str, *, edge: str | None, limit: int) -> list[Outcome]:
         """What became of a pipeline's last messages on an edge, newest first."""

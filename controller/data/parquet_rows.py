@@ -1,7 +1,8 @@
-"""Writes rows as Parquet; the only home of pyarrow, and imported for those alone who want it."""
+"""Rows as Parquet; the only home of pyarrow, and imported for those alone who want it."""
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import orjson
 import pyarrow as pa
@@ -155,3 +156,11 @@ def _misfit(field: _Field, values: Sequence[object], before: int) -> BadInput:
                 f"{kind}; a Parquet column has one type: CAST it in the query"
             )
     return BadInput(f"column {field.arrow.name} cannot be written as Parquet")
+
+
+def numeric_columns(path: Path) -> dict[str, bool]:
+    """The columns of a file, in their order, and whether each holds numbers."""
+    return {
+        field.name: pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        for field in pq.read_schema(path)
+    }

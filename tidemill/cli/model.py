@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import BadInput, Conflict, NotFound
+from tidemill.cli import model_pipeline
 from tidemill.cli.options import Json, Name
 from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, print_one, print_table, say
 from tidemill.cli.session import connect
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from schemas.models import ModelVersion, TensorSpec
     from schemas.views import ModelView
 
-app = typer.Typer(help="See models and their versions, move aliases, fetch files.", no_args_is_help=True)
+app = typer.Typer(
+    help="See models and their versions, move aliases, fetch files, answer messages.", no_args_is_help=True
+)
+app.add_typer(model_pipeline.app)
 
 Reference = Annotated[str, typer.Argument(metavar="NAME[:VERSION|@ALIAS]")]
 
