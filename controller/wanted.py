@@ -9,6 +9,8 @@ from controller.stores.live_runs import wanted_runs
 from controller.stores.models import resolve
 from controller.stores.serving import list_deployments, newest_library, newest_pipeline
 from controller.stores.tables import EdgeRow
+from pipeline_runtime.installed import node_types
+from pipeline_runtime.steps import links_of
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.manifest import Manifest, WantedModel, WantedPipeline, WantedRun
 from schemas.names import BlobRef, FileRef, ModelRef, model_ref
@@ -125,5 +127,10 @@ def _requirements(library: LibrarySpec) -> BlobRef | tuple[str, ...] | None:
 
 
 def references(spec: PipelineSpec) -> list[tuple[str, str]]:
-    """The models and libraries that a pipeline's nodes name, as (``model`` or ``library``, reference)."""
-    return [(node.type, str(node.params[node.type])) for node in spec.nodes if node.type in {"model", "library"}]
+    """The models and libraries that a pipeline's nodes refer to, as (``model`` or ``library``, reference)."""
+    found: list[tuple[str, str]] = []
+    for node in spec.nodes:
+        links = links_of(node, node_types())
+        found += [("model", links.model)] if links.model else []
+        found += [("library", links.library)] if links.library else []
+    return found

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 from pydantic import ValidationError
 
-from pipeline_runtime.node_type import Registry
+from pipeline_runtime.node_type import Links, Registry
 from pipeline_runtime.plan import Source, Step
 from pipeline_runtime.problems import Finding
 from schemas.pipelines import NodeSpec, OnError
@@ -22,6 +22,15 @@ def read_step(node: NodeSpec, registry: Registry, on_error: OnError) -> Step | l
         return [_finding(node.id, dict(fault), known) for fault in error.errors(include_url=False)]
     inputs = tuple(Source(*ref.split(".")) for ref in node.inputs)
     return Step(node.id, node_type, params, inputs, node.join or "all", node.on_error or on_error)
+
+
+def links_of(node: NodeSpec, registry: Registry) -> Links:
+    """What a node refers to; nothing, if it is of a type that is not here any more, or means nothing to it."""
+    node_type = registry.get(node.type)
+    try:
+        return node_type.params.model_validate(node.params).links() if node_type else Links()
+    except ValidationError:
+        return Links()
 
 
 def _what_to_do(name: str, registry: Registry) -> str:

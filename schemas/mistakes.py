@@ -1,9 +1,10 @@
 """What is wrong with a document, in the words of who wrote it rather than in pydantic's. Pure."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 Part = int | str
+Mistake = TypeVar("Mistake", bound=Mapping[str, Any])
 
 
 def kind_tag(kind: str) -> str:
@@ -19,6 +20,43 @@ def place_of(loc: Iterable[Part]) -> tuple[Part, ...]:
 def place_text(place: Iterable[Part]) -> str:
     """A place as people write it, such as ``queries[0].query``; empty for the whole document."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def node_text(place: Sequence[Part], document: object) -> str:
+    """``node 'in': `` for a place inside a node of a pipeline that has an id, whatever document that is in."""
+    for depth, part in enumerate(place[:-1]):
+        if part == "nodes" and isinstance(place[depth + 1], int):
+            node = _at(document, place[: depth + 2])
+            return f"node {node['id']!r}: " if isinstance(node, dict) and isinstance(node.get("id"), str) else ""
+    return ""
+
+
+def _at(document: object, place: Iterable[Part]) -> object:
+    for part in place:
+        if isinstance(document, dict):
+            document = document.get(part)
+        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
+            document = document[part]
+        else:
+            return None
+    return document
+
+
+def own_mistakes(mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """Those that do not only follow from others: pydantic calls a list too short when everything in it is wrong."""
+    told = list(mistakes)
+    places = [mistake["loc"] for mistake in told]
+    return [
+        mistake
+        for mistake in told
+        if mistake["type"] != "too_short"
+        or not any(len(place) > len(mistake["loc"]) == _same(place, mistake["loc"]) for place in places)
+    ]
+
+
+def _same(place: Sequence[Part], other: Sequence[Part]) -> int:
+    """How many parts two places have in common, from their beginnings."""
+    return next((at for at, (one, two) in enumerate(zip(place, other, strict=False)) if one != two), len(other))
 
 
 def mistake_text(mistake: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from schemas.errors import BadInput
 from schemas.fleet import Fleet, FleetDocument
 from schemas.jobs import JobSpec
-from schemas.mistakes import mistake_text, place_of, place_text
+from schemas.mistakes import mistake_text, node_text, own_mistakes, place_of, place_text
 from schemas.names import BlobRef, FileRef
 from tidemill.yaml_places import PlacedDocument, read_documents
 
@@ -65,7 +65,7 @@ def read_fleet(file: Path) -> FleetFile:
             documents.append(with_folders(_DOCUMENT.validate_python(one.data), one.file.parent))
             problems.extend(_missing_files(one, documents[-1]))
         except ValidationError as error:
-            problems.extend(_problem(one, detail) for detail in error.errors())
+            problems.extend(_problem(one, detail) for detail in own_mistakes(error.errors()))
     if not placed:
         problems.append(f"{file}: no documents in it; each begins with a kind, one of {', '.join(KINDS)}")
     problems = problems or list(_repeated(placed, documents))
@@ -82,7 +82,7 @@ def _problem(placed: PlacedDocument, detail: ErrorDetails) -> str:
         title += f", {data['kind']} {data.get('name', 'without a name')}"
     path = place_of(detail["loc"][1:])  # the first part tells the kinds apart, and stands nowhere in the file
     key = place_text(path)
-    return f"{placed.place(path)}: ({title}) {key + ': ' if key else ''}{_message(detail, data)}"
+    return f"{placed.place(path)}: ({title}) {key + ': ' if key else ''}{node_text(path, data)}{_message(detail, data)}"
 
 
 def _message(detail: ErrorDetails, data: object) -> str:

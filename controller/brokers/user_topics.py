@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from pipeline_runtime.installed import node_types
+from pipeline_runtime.steps import links_of
 from schemas.collections import CollectionSpec
 from schemas.pipelines import PipelineSpec
 from schemas.topics import as_filter
@@ -12,5 +14,6 @@ def user_topics(collections: Iterable[CollectionSpec], pipelines: Iterable[Pipel
     topics = {topic for spec in collections for topic in spec.topics}
     for pipeline in pipelines:
         topics.add(pipeline.dead_letters)
-        topics |= {as_filter(str(node.params["topic"])) for node in pipeline.nodes if "topic" in node.params}
+        for links in (links_of(node, node_types()) for node in pipeline.nodes):
+            topics |= {as_filter(topic) for topic in (links.subscribes, links.publishes) if topic}
     return frozenset(topics)

@@ -12,6 +12,7 @@ from pipeline_runtime.graph import compile as compile_graph
 from pipeline_runtime.installed import node_types
 from pipeline_runtime.library_module import MAX_SOURCE_BYTES
 from pipeline_runtime.problems import BadPipeline
+from pipeline_runtime.steps import links_of
 from schemas.collections import CollectionSpec
 from schemas.errors import BadInput, Conflict, NotFound
 from schemas.fleet import (
@@ -165,10 +166,12 @@ class FleetCheck:
             yield from ((problem.where, problem.message) for problem in error.problems)
             return
         for index, node in enumerate(spec.nodes):
-            if node.type == "model":
-                yield from self._check_model(f"nodes[{index}].model", str(node.params["model"]))
-            if node.type == "library" and node.params["library"] not in self._libraries:
-                yield f"nodes[{index}].library", f"there is no library {node.params['library']!r}"
+            links, where = links_of(node, node_types()), f"nodes[{index}]"
+            if links.model:
+                faults = self._check_model(f"{where}.model", links.model)
+                yield from ((place, f"node {node.id!r}: {fault}") for place, fault in faults)
+            if links.library and links.library not in self._libraries:
+                yield f"{where}.library", f"node {node.id!r}: there is no library {links.library!r}"
 
     def _check_deployment(self, deployment: DeploymentDocument) -> Iterator[Fault]:
         for index, edge in enumerate(deployment.edges):

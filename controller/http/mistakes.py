@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
-from schemas.mistakes import mistake_text, place_of, place_text
+from schemas.mistakes import mistake_text, node_text, own_mistakes, place_of, place_text
 from schemas.views import FieldError
 
 
@@ -12,7 +12,9 @@ def field_errors(error: RequestValidationError) -> tuple[FieldError, ...]:
     """Each mistake with its place, such as ``documents[2].queries[0].query``."""
     unread = isinstance(error.body, bytes)
     return tuple(
-        FieldError(where=_place(mistake["loc"]), message=_message(mistake, unread=unread)) for mistake in error.errors()
+        FieldError(where=_place_text(place), message=node_text(place, error.body) + _message(mistake, unread=unread))
+        for mistake in own_mistakes(error.errors())
+        for place in [_place(mistake["loc"])]
     )
 
 
@@ -34,10 +36,14 @@ def _message(mistake: dict[str, Any], *, unread: bool) -> str:
             return mistake_text(mistake)
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
+def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     parts = list(loc[1:] if loc and loc[0] in {"body", "query", "path"} else loc)
     if len(loc) == 2 and loc[0] == "body" and isinstance(loc[1], int):
-        return "body"  # the place in a text that is no JSON is in the message
+        return ()  # the place in a text that is no JSON is in the message
     if len(parts) > 2 and parts[0] == "documents":
         del parts[2]  # the kind, which tells pydantic's candidates apart and stands nowhere in the document
-    return place_text(place_of(parts)) or "body"
+    return place_of(parts)
+
+
+def _place_text(place: tuple[int | str, ...]) -> str:
+    return place_text(place) or "body"

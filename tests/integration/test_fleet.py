@@ -213,7 +213,27 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
     "unknown node type": (lambda _: [node(0, type="mqtt_sbu")], "documents[0].nodes[0].type", "mqtt_sbu"),
     "unknown parameter": (lambda _: [node(0, topik="a")], "documents[0].nodes[0].topik", "topik"),
     "input that is no node": (lambda _: [node(1, inputs=["inn"])], "documents[0].nodes[1].inputs", "'inn'"),
-    "unknown model": (lambda _: [node(1, model="great")], "documents[0].nodes[1].model", "no model 'great'"),
+    "unknown model": (
+        lambda _: [node(1, model="great")],
+        "documents[0].nodes[1].model",
+        "node 'ask': there is no model 'great'",
+    ),
+    "unknown join": (lambda _: [node(1, join="most")], "documents[0].nodes[1].join", "node 'ask': Input should be"),
+    "unknown policy": (
+        lambda _: [node(1, on_error={"then": "cry"})],
+        "documents[0].nodes[1].on_error.then",
+        "node 'ask': Input should be",
+    ),
+    "queue that holds nothing": (
+        lambda _: [{**PIPELINE, "queue": {"in_flight": 0}}],
+        "documents[0].queue.in_flight",
+        "greater than or equal to 1",
+    ),
+    "layout of a name that no node can have": (
+        lambda _: [{**PIPELINE, "layout": {"in-1": {"x": 1, "y": 1}}}],
+        "documents[0].layout.in-1",
+        "does not fit",
+    ),
     "absurd version": (lambda _: [node(1, model=f"tiny:{10**30}")], "documents[0].nodes[1].model", "names no model"),
     "unknown library": (lambda _: [node(2, library="pipelib_x")], "documents[0].nodes[2].library", "'pipelib_x'"),
     "deployed nowhere": (lambda _: [{**DEPLOYMENT, "edges": []}], "documents[0]", "names its `edges`"),

@@ -7,6 +7,7 @@ import pytest
 from schemas.errors import BadInput, NotFound, TidemillError
 from schemas.fleet import JobDocument, LibraryDocument
 from schemas.names import BlobRef, FileRef
+from tidemill.cli.pipeline_file import read_pipeline
 from tidemill.client import blob_ref
 from tidemill.fleet_files import read_fleet
 from tidemill.yaml_places import read_documents, written
@@ -59,6 +60,57 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, line: int, 
     """Each mistake is one line that begins with file and line."""
     (said,) = complaints(tmp_path, text)
     assert said.startswith(f"fleet.yaml:{line}: {complaint}")
+
+
+PIPELINE = """\
+kind: Pipeline
+name: p
+nodes:
+  - {id: in, type: mqtt_sub, topic: a}
+  - {id: out, type: mqtt_pub, topic: b, inputs: [in]}
+"""
+IN_OUT = "(document 1, Pipeline p) nodes[1]"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        (PIPELINE.replace("in]}", "in], join: some}"), 5, f"{IN_OUT}.join: node 'out': Input should be 'all' or 'any'"),
+        (
+            PIPELINE.replace("in]}", "in], on_error: {retires: 3}}"),
+            5,
+            f"{IN_OUT}.on_error.retires: node 'out': no such key; did you mean retry?",
+        ),
+        (
+            PIPELINE.replace("in]}", "in], on_error: {backoff: soon}}"),
+            5,
+            f"{IN_OUT}.on_error.backoff: node 'out': 'soon' is no duration",
+        ),
+        (PIPELINE.replace("[in]", "[in.a.b]"), 5, f"{IN_OUT}.inputs[0]: node 'out': 'in.a.b' does not fit"),
+        (PIPELINE.replace("id: out, ", ""), 5, f"{IN_OUT}.id: is needed"),
+        (PIPELINE + "queue:\n  in_flight: 0\n", 7, "(document 1, Pipeline p) queue.in_flight: Input should be greater"),
+        (
+            PIPELINE + "queue: {overflow: drop}\n",
+            6,
+            "(document 1, Pipeline p) queue.overflow: Input should be 'block', ",
+        ),
+        (PIPELINE + "layout:\n  in: {x: 1}\n", 7, "(document 1, Pipeline p) layout.in.y: is needed"),
+        (
+            "kind: Pipeline\nname: p\nnodes:\n- {id: in}\n",
+            4,
+            "(document 1, Pipeline p) nodes[0].type: node 'in': is needed",
+        ),
+    ],
+)
+def test_a_mistake_in_a_pipeline_names_its_node(tmp_path: Path, text: str, line: int, complaint: str) -> None:
+    """Of the keys that every node has, and of the pipeline's own, each mistake is one line with node and field."""
+    (said,) = complaints(tmp_path, text)
+    assert said.startswith(f"fleet.yaml:{line}: {complaint}"), said
+    (tmp_path / "fleet.yaml").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        read_pipeline(tmp_path / "fleet.yaml")
+    told = complaint.partition(") ")[2].partition(";")[0]  # of one pipeline alone nobody says which it is
+    assert str(caught.value).startswith(f"{tmp_path}/fleet.yaml:{line}: {told}")
 
 
 def test_an_empty_file_is_a_mistake(tmp_path: Path) -> None:

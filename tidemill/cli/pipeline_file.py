@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline_runtime.graph import compile as compile_graph
 from pipeline_runtime.installed import node_types
 from pipeline_runtime.plan import Plan
 from pipeline_runtime.problems import BadPipeline
 from schemas.errors import BadInput
+from schemas.mistakes import mistake_text, node_text, own_mistakes, place_of, place_text
 from schemas.pipelines import PipelineSpec
 from tidemill.yaml_places import PlacedDocument, read_documents
 
@@ -25,7 +27,9 @@ def read_pipeline(file: Path) -> tuple[PipelineSpec, Plan]:
         spec = PipelineSpec.model_validate(written)
         return spec, compile_graph(spec, node_types())
     except ValidationError as error:
-        problems = [f"{document.place(fault['loc'])}: {_say(fault['loc'], fault['msg'])}" for fault in error.errors()]
+        problems = [
+            f"{document.place(fault['loc'])}: {_say(fault, document.data)}" for fault in own_mistakes(error.errors())
+        ]
     except BadPipeline as error:
         problems = [f"{_place(document, problem.where)}: {problem.message}" for problem in error.problems]
     raise BadInput("\n".join(problems))
@@ -39,5 +43,7 @@ def _place(document: PlacedDocument, where: str) -> str:
     return document.place([int(number) if number else name for name, number in re.findall(r"(\w+)|\[(\d+)\]", where)])
 
 
-def _say(path: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(str(part) for part in path)}: {message.removeprefix('Value error, ')}"
+def _say(fault: ErrorDetails, data: object) -> str:
+    place = place_of(fault["loc"])
+    text = f"{node_text(place, data)}{mistake_text(fault)}"
+    return f"{place_text(place)}: {text}" if place else text
