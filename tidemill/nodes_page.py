@@ -1,7 +1,7 @@
 """The page `docs/nodes.md`, made from what the node types say of themselves: ``python -m tidemill.nodes_page FILE``."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,15 @@ def _about(node_type: NodeType[Any]) -> Iterator[str]:
     remarks = " ".join(_remarks(node_type))
     if remarks:
         yield remarks
+    if keys := _own_keys(node_type):
+        yield _table("parameter", keys)
+
+
+def _own_keys(node_type: NodeType[Any]) -> list[Key]:
+    """The parameters of a type, without the keys that every node has."""
     schema = node_schema(node_type)
     own = {**schema, "properties": {name: schema["properties"][name] for name in node_type.params.model_fields}}
-    if own["properties"]:
-        yield _table("parameter", keys_of(own, schema["$defs"]))
+    return keys_of(own, schema["$defs"])
 
 
 def _remarks(node_type: NodeType[Any]) -> Iterator[str]:
@@ -82,15 +87,11 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def undescribed(registry: Registry) -> Mapping[str, list[str]]:
-    """The parameters, by type, that do not say what they are."""
-    found = {
-        node_type.name: [
-            name for name, field in node_type.params.model_fields.items() if not (field.description or "").strip()
-        ]
-        for node_type in registry
-    }
-    return {name: params for name, params in found.items() if params}
+def undescribed(registry: Registry) -> list[str]:
+    """The parameters that do not say what they are, such as ``model.features``."""
+    return [
+        f"{node_type.name}.{key.path}" for node_type in registry for key in _own_keys(node_type) if not key.description
+    ]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from controller.data.training_columns import numeric_columns
 from controller.inference_pipelines import Trained, UnknownFeatures, Wish, propose
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.model_feed import feed_by_features, feed_by_name
 from schemas.collections import ColumnType
 from schemas.models import MODEL_FILE, ModelVersion, Signature, TensorSpec
 from schemas.names import BlobRef
@@ -116,12 +117,16 @@ def test_otherwise_messages_are_lists(version: ModelVersion, message: object) ->
     assert "features" not in found.spec.nodes[1].params
     assert found.message == message
     assert found.why
+    if message is not None:
+        assert set(feed_by_name(version.signature.inputs)(message)) == {spec.name for spec in version.signature.inputs}
 
 
 def test_inputs_with_a_column_each_name_their_features() -> None:
     """A model exported with an input for each column says itself what it takes."""
     version = card(("width", "float", (None, 1)), ("height", "float", ("n", 1)))
-    assert features(version, Trained([IRIS])) == ["width", "height"]
+    found = proposed(version, Trained([IRIS]))
+    assert found.spec.nodes[1].params["features"] == ["width", "height"]
+    assert set(feed_by_features(version.signature.inputs, ["width", "height"])(found.message)) == {"width", "height"}
 
 
 def test_a_long_name_makes_no_longer_one() -> None:
