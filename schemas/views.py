@@ -274,6 +274,7 @@ class DeletedPipeline(Undeployed):
     """What went with a pipeline."""
 
     versions: NonNegativeInt
+    dead_letters: NonNegativeInt = 0
 
 
 class ProposedPipeline(View):

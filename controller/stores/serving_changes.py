@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import delete
 from sqlmodel import Session, col
 
+from controller.stores.dead_letters import drop_letters
 from controller.stores.edges import list_edges
 from controller.stores.serving import get_pipeline, list_deployments, pipeline_versions
 from controller.stores.tables import DeploymentRow, PipelineRow
@@ -16,7 +17,7 @@ from schemas.views import DeletedPipeline, Undeployed
 
 
 def delete_pipeline(session: Session, *, name: Name, undeploy: bool) -> DeletedPipeline:
-    """Delete a pipeline in all its versions. Caller commits.
+    """Delete a pipeline in all its versions, and its dead letters, which nobody could ask for any more. Caller commits.
 
     Raises:
         NotFound: there is no such pipeline.
@@ -33,10 +34,11 @@ def delete_pipeline(session: Session, *, name: Name, undeploy: bool) -> DeletedP
     versions = len(pipeline_versions(session, name=name))
     for deployment in using:
         session.delete(session.get_one(DeploymentRow, deployment.name))
+    letters = drop_letters(session, pipeline=name, numbers=None)
     session.connection().execute(delete(PipelineRow).where(col(PipelineRow.name) == name))
     session.flush()
     names = tuple(deployment.name for deployment in using)
-    return DeletedPipeline(versions=versions, deployments=names, edges=_changed(session, before))
+    return DeletedPipeline(versions=versions, dead_letters=letters, deployments=names, edges=_changed(session, before))
 
 
 def delete_deployment(session: Session, *, name: Name) -> Undeployed:

@@ -11,7 +11,7 @@ from tests.integration.command import tidemill
 
 
 async def test_a_created_pipeline_answers_at_once(world: World) -> None:
-    """What `model create-pipeline` makes of a trained model takes its features, runs on the edge, and answers.
+    """What `model create-pipeline` makes of a trained model takes its features, runs on the edge, and answers; deleted, it ends there.
 
     (defect 32)
     """
@@ -30,6 +30,9 @@ async def test_a_created_pipeline_answers_at_once(world: World) -> None:
         await link.publish("tiny/read", json.dumps({"id": 2, "value": 3, "more": "is no matter"}).encode())
         async with asyncio.timeout(20):
             assert json.loads((await anext(answers)).payload) == [[10.0, 15.0]]
+    deleted = await asyncio.to_thread(world.client.delete_pipeline, "tiny_pipeline", undeploy=True)
+    assert (deleted.deployments, deleted.edges) == (("tiny_pipeline",), ("press-1",))
+    await until(lambda: True if runs_nothing(world) else None, "the edge to end it")
 
 
 def access(world: World) -> dict[str, str]:
@@ -37,6 +40,12 @@ def access(world: World) -> dict[str, str]:
     token = re.search(r"tm_\S+", world.controller.log.read_text())
     assert token is not None
     return {"TIDEMILL_URL": world.url, "TIDEMILL_TOKEN": token[0]}
+
+
+def runs_nothing(world: World) -> bool:
+    """Whether the edge reports no pipeline any more."""
+    report = world.client.edge("press-1").report
+    return report is not None and not report.pipelines
 
 
 def listening(world: World) -> bool | None:

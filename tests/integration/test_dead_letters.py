@@ -16,6 +16,7 @@ from controller.stores import dead_letters
 from controller.stores.database import Database, open_database
 from controller.stores.dead_letters import digest_of, drop_letters, get_letter, keep_letters, list_letters, note_retry
 from controller.stores.serving import add_pipeline
+from controller.stores.serving_changes import delete_pipeline
 from schemas.broker import BrokerAddress
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BadInput, NotFound
@@ -56,6 +57,15 @@ def keep(session: Session, *letters: bytes) -> None:
 def listed(session: Session) -> list[DeadLetterView]:
     """All that are kept of the pipeline p."""
     return list_letters(session, pipeline="p", before=None, limit=10_000)
+
+
+def test_letters_go_with_their_pipeline(database: Database) -> None:
+    """Nobody could ask for the letters of a pipeline that is deleted, and those of others stay (defect 40)."""
+    with database.transaction() as session:
+        keep(session, letter(1), letter(2), letter(3, pipeline="q"))
+        assert delete_pipeline(session, name="p", undeploy=False).dead_letters == 2
+        assert listed(session) == []
+        assert len(list_letters(session, pipeline="q", before=None, limit=10)) == 1
 
 
 @pytest.fixture

@@ -105,7 +105,10 @@ def test_export(site: Site, name: str) -> None:
 
 
 def test_delete(site: Site, name: str) -> None:
-    """A pipeline that is deployed is not deleted unawares; what is told is what is done, and nothing is left of it."""
+    """A pipeline that is deployed is not deleted unawares; what is told is what is done, and nothing is left of it.
+
+    (defect 40)
+    """
     apply(site, (changed(PIPELINE) + DEPLOYMENT).replace("NAME", name))
     refused = site.run("pipeline", "delete", name)
     assert refused.returncode == 4
@@ -131,7 +134,12 @@ def test_delete_deployment(site: Site, name: str) -> None:
         assert client.delete_deployment(f"{name}2").edges == ("press-1",)
         with pytest.raises(NotFound):
             client.delete_deployment(f"{name}2")
-        assert client.delete_pipeline(name).model_dump() == {"deployments": (), "edges": (), "versions": 2}
+        assert client.delete_pipeline(name).model_dump() == {
+            "deployments": (),
+            "edges": (),
+            "versions": 2,
+            "dead_letters": 0,
+        }
 
 
 def test_versions_over_http(site: Site, name: str) -> None:

@@ -10,14 +10,17 @@ from controller.data.result_columns import ResultColumn
 from controller.data.row_formats import encoder
 from controller.data.training_columns import numeric_columns
 from controller.inference_pipelines import Trained, UnknownFeatures, Wish, propose
+from controller.training import trained_on
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.graph import compile as compile_graph
 from pipeline_runtime.model_feed import feed_by_features, feed_by_name
 from schemas.collections import ColumnType
-from schemas.models import MODEL_FILE, ModelVersion, Signature, TensorSpec
+from schemas.jobs import JobSpec
+from schemas.models import MODEL_FILE, DataSelection, Lineage, ModelVersion, Signature, TensorSpec
 from schemas.names import BlobRef
 from schemas.queries import Format
 from schemas.views import ProposedPipeline
+from transport.blob_store import BlobDirectory
 
 IRIS = {"sepal": True, "petal": True, "species": False}
 Shape = tuple[int | str | None, ...]
@@ -92,6 +95,20 @@ def test_the_jobs_own_word_goes_first() -> None:
     """A parameter `features` of the job tells them in the scripts' own order, if there are as many."""
     assert features(trained=Trained([IRIS], ["petal", "sepal"])) == ["petal", "sepal"]
     assert features(trained=Trained([IRIS], ["petal"])) == ["sepal", "petal"]
+
+
+def test_what_is_known_is_looked_up(tmp_path: Path) -> None:
+    """Columns come from the rows themselves, the job's word from its parameters; what is gone is not known."""
+    blobs = BlobDirectory(tmp_path)
+    rows = blobs.put_bytes(b"".join(chunks("json", ROWS)))
+    version = TWO.model_copy(update={"lineage": Lineage(data=(DataSelection(query="SELECT", rows=2, blob=rows),))})
+    job = JobSpec.model_validate(
+        {"name": "j", "model": "iris", "edge": "e", "scripts": ["t.py"], "params": {"features": ["b", "a"]}}
+    )
+    known = trained_on(version, job, blobs)
+    assert (list(known.columns[0]), known.named) == ([column.key for column in COLUMNS], ("b", "a"))
+    blobs.delete(rows.digest)
+    assert trained_on(version, job.model_copy(update={"params": {"features": "b,a"}}), blobs) == Trained()
 
 
 def test_a_wrong_number_of_features_is_refused() -> None:

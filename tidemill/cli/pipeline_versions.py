@@ -89,13 +89,15 @@ def delete_pipeline(
     undeploy: Annotated[bool, typer.Option("--undeploy", help="Delete the deployments that run it, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a pipeline in all its versions. The models and libraries that it uses stay."""
+    """Delete a pipeline in all its versions, and its dead letters. The models and libraries that it uses stay."""
     with connect(context) as client:
         deleted = client.delete_pipeline(name, undeploy=undeploy)
     if as_json:
         print_json(deleted.model_dump(mode="json"))
         return
-    say(f"pipeline {name} is deleted with {_number(deleted.versions, 'version')}")
+    lost = [_number(deleted.versions, "version")]
+    lost += [_number(deleted.dead_letters, "dead letter")] if deleted.dead_letters else []
+    say(f"pipeline {name} is deleted with {' and '.join(lost)}")
     if deleted.deployments:
         say(f"with it the deployments {', '.join(deleted.deployments)}")
     if deleted.edges:
