@@ -44,6 +44,7 @@ from controller.stores.database import Database, open_database
 from controller.stores.serving import newest_specs
 from controller.stores.sources import Sources
 from controller.stores.tokens import first_token
+from pipeline_runtime.installed import node_types
 from schemas.topics import CONTROLLER_PRESENCE
 from schemas.views import BrokerView
 from schemas.wire import ControllerPresence
@@ -88,6 +89,7 @@ async def run(settings: ControllerSettings) -> None:
     async with AsyncExitStack() as stack:
         stack.enter_context(own_folder(settings.data_dir, "controller"))
         listener = stack.enter_context(open_listener(settings.http_host, settings.http_port))
+        await asyncio.to_thread(node_types)  # importing what packages add may take long, and what is wrong is said now
         storage = await _open_storage(stack, settings)
         broker = await _open_broker(stack, settings)
         session_id = uuid4().hex

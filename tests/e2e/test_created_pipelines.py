@@ -11,9 +11,9 @@ from tests.integration.command import tidemill
 
 
 async def test_a_created_pipeline_answers_at_once(world: World) -> None:
-    """What `model create-pipeline` makes of a trained model takes its features, runs on the edge, and answers; deleted, it ends there.
+    """What `model create-pipeline` makes of a trained model takes its features, runs on the edge, and answers.
 
-    (defect 32)
+    Deleted, it ends there (defect 32).
     """
     await world.add_edge()
     await world.apply(READINGS, job())
