@@ -26,6 +26,7 @@ PIPELINE: Document = {
         {"id": "out", "type": "mqtt_pub", "topic": "answers", "inputs": ["tell"]},
     ],
 }
+SHADOW: Document = {"id": "compare", "type": "shadow", "model": "great", "against": "ask", "inputs": ["in", "ask"]}
 DEPLOYMENT: Document = {"kind": "Deployment", "name": "here", "edges": ["press-1"], "pipeline": "answers"}
 
 
@@ -217,6 +218,11 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
         lambda _: [node(1, model="great")],
         "documents[0].nodes[1].model",
         "node 'ask': there is no model 'great'",
+    ),
+    "unknown model of a shadow": (
+        lambda _: [{**PIPELINE, "nodes": [*PIPELINE["nodes"], SHADOW]}],
+        "documents[0].nodes[4].model",
+        "node 'compare': there is no model 'great'",
     ),
     "unknown join": (lambda _: [node(1, join="most")], "documents[0].nodes[1].join", "node 'ask': Input should be"),
     "unknown policy": (
