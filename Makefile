@@ -31,6 +31,7 @@ bench: $(READY)  ## Measure; tables on the screen, JSON in dist/benchmarks
 	@$(BIN)/python -m benchmarks.selection --json dist/benchmarks/selection.json
 	@$(BIN)/python -m benchmarks.scheduling --json dist/benchmarks/scheduling.json
 	@$(BIN)/python -m benchmarks.crowd --json dist/benchmarks/crowd.json
+	@$(BIN)/python -m benchmarks.engine --json dist/benchmarks/engine.json
 
 format: $(READY)  ## Write the code as `check` wants it
 	$(BIN)/ruff format .

@@ -46,13 +46,25 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
 
 def tell(title: str, figures: Iterable[Figure], to: Path | None) -> None:
     """Print the table, and write the JSON to a file or print it too."""
+    there = list(figures)
+    show(title, there)
+    text = json.dumps(document(title, there))
+    to.write_text(text) if to else print(text)
+
+
+def show(title: str, figures: Iterable[Figure]) -> None:
+    """Print the table."""
     rows = [figure.as_row() for figure in figures]
-    print(f"\n{title}\n{'':<40}{'n':>6}{'median':>10}{'p99':>10}{'max':>10}{'goal':>8}")
+    width = max([40, *(len(str(row["name"])) + 1 for row in rows)])
+    print(f"\n{title}\n{'':<{width}}{'n':>6}{'median':>12}{'p99':>12}{'max':>12}{'goal':>8}")
     for row in rows:
         p99, goal = row.get("p99", ""), "" if row["goal"] is None else row["goal"]
-        print(f"{row['name']:<40}{row['n']:>6}{row['median']:>10}{p99:>10}{row['max']:>10}{goal:>8} {row['unit']}")
-    text = json.dumps({"title": title, "machine": _machine(), "figures": rows})
-    to.write_text(text) if to else print(text)
+        print(f"{row['name']:<{width}}{row['n']:>6}{row['median']:>12}{p99:>12}{row['max']:>12}{goal:>8} {row['unit']}")
+
+
+def document(title: str, figures: Iterable[Figure]) -> dict[str, object]:
+    """For JSON: the figures, and the machine that they come from."""
+    return {"title": title, "machine": _machine(), "figures": [figure.as_row() for figure in figures]}
 
 
 def _machine() -> dict[str, object]:

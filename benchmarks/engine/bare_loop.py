@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 import orjson
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.engine.bare_script import prepare
 from transport.buffered_socket import BufferedSocket
@@ -41,7 +42,7 @@ def main(port: int, questions: str, answers: str, qos: int, model: str) -> None:
         scores = session.run(["scores"], {"features": features})[0]
         client.publish(answers, orjson.dumps(scores.tolist()), qos)
 
-    client = Client(mqtt.CallbackAPIVersion.VERSION2)
+    client = Client(CallbackAPIVersion.VERSION2)
     client.on_connect = on_connect
     client.on_message = on_message
     client.connect("127.0.0.1", port)

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import onnxruntime as ort
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 
 def prepare(reading: dict[str, float]) -> dict[str, float]:
@@ -34,7 +35,7 @@ def main(port: int, questions: str, answers: str, qos: int, model: str) -> None:
         scores = session.run(["scores"], {"features": features})[0]
         client.publish(answers, json.dumps(scores.tolist()), qos)
 
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_connect = on_connect
     client.on_message = on_message
     client.connect("127.0.0.1", port)

@@ -19,11 +19,11 @@ from pipeline_runtime.broker import Publication
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.graph import compile as compile_graph
 from pipeline_runtime.loading import load
-from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType, Registry
+from pipeline_runtime.node_type import Node, NodeParams, NodeType, Registry
 from pipeline_runtime.payloads import decode, encode
 from pipeline_runtime.run import Run
 from schemas.pipelines import PipelineSpec
-from tests.unit.engine_desk import Desk, Letter, until_acknowledged
+from tests.unit.engine_desk import Desk, Letter, Written, until_acknowledged
 
 KINDS = {  # what the libraries are, and how many messages come in one piece where the goal in µs holds
     "waiting": ("import asyncio\nasync def exec(value):\n    await asyncio.sleep(0)\n    return value\n", 1, 60.0),
@@ -89,19 +89,23 @@ async def _built(library: Path) -> tuple[Desk, Bare]:
     return desk, _bare(nodes, caught[0], desk)
 
 
-def _nodes() -> list[dict[str, object]]:
-    library = {"type": "library", "library": "pipelib_same"}
+def _nodes() -> list[Written]:
+    def library(name: str, *inputs: str) -> Written:
+        return {"id": name, "type": "library", "library": "pipelib_same", "inputs": inputs}
+
     return [
         {"id": "in", "type": "mqtt_sub", "topic": "t/in"},
-        {"id": "split", "inputs": ["in"]} | library,
-        *({"id": side, "inputs": ["split"]} | library for side in ("left", "middle", "right")),
-        {"id": "join", "inputs": ["left", "middle", "right"]} | library,
+        library("split", "in"),
+        *(library(side, "split") for side in ("left", "middle", "right")),
+        library("join", "left", "middle", "right"),
         {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["join"]},
     ]
 
 
-async def _swap(desk: Desk, nodes: list[dict[str, object]], library: Path, *types: NodeType[Any]) -> None:
-    plan = compile_graph(PipelineSpec.model_validate({"name": "p", "nodes": nodes}), Registry([*builtin_types(), *types]))
+async def _swap(desk: Desk, nodes: list[Written], library: Path, *types: NodeType[Any]) -> None:
+    plan = compile_graph(
+        PipelineSpec.model_validate({"name": "p", "nodes": nodes}), Registry([*builtin_types(), *types])
+    )
     await desk.engine.swap(load(plan, 1, models={}, libraries={"pipelib_same": library}, emit=desk.engine.emit))
 
 

@@ -11,6 +11,7 @@ from benchmarks.engine.networks import scorer
 from benchmarks.engine.serving import ready, worker_pids
 from benchmarks.engine.work import Place
 from benchmarks.figures import Figure
+from edge_agent.serving.ready import ReadyPipeline
 from schemas.broker import BrokerAddress
 from tests.integration.pipeline_desk import Desk, desk
 
@@ -43,7 +44,7 @@ async def _measure(places: list[Place], folder: Path) -> list[Figure]:
 async def _start(table: Desk, places: list[Place], folder: Path) -> None:
     """A few at a time: a machine with few processors starts no more in the time that a desk waits."""
     model = scorer(folder / "scorer.onnx")
-    wanted = {}
+    wanted: dict[str, ReadyPipeline] = {}
     for at in range(0, len(places), AT_ONCE):
         wanted |= {place.name: ready(place, model, folder) for place in places[at : at + AT_ONCE]}
         table.supervisor.apply(wanted)

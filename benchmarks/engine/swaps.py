@@ -6,7 +6,6 @@ The worker is run as an agent runs it. Each swap brings a model that the worker 
 import asyncio
 import json
 import statistics
-import tempfile
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +22,7 @@ from schemas.broker import BrokerAddress
 from tests.integration.pipeline_desk import desk
 
 RATE = 500.0
+PAUSE_S = 0.015  # between two swaps, for some questions to be answered by each model
 SAMPLES = 50  # of the memory
 GOAL_MB = 1.0  # that it may grow after the first fifth
 
@@ -42,6 +42,7 @@ async def _measure(place: Place, folder: Path, swaps: int) -> list[Figure]:
         asking = await asyncio.create_subprocess_exec(
             *load_command(place, "--rate", str(RATE)), stdin=PIPE, stdout=PIPE
         )
+        await table.until(lambda status: status.answered > 0, place.name)
         took_ms: list[float] = []
         memory_mb: list[float] = []
         for number in range(1, swaps + 1):
@@ -49,6 +50,7 @@ async def _measure(place: Place, folder: Path, swaps: int) -> list[Figure]:
             table.supervisor.apply({place.name: ready(place, models[number % 2], folder, version=1 + number)})
             await table.serving(1 + number, place.name)
             took_ms.append((perf_counter() - began_s) * 1e3)
+            await asyncio.sleep(PAUSE_S)
             if number % max(1, swaps // SAMPLES) == 0:
                 memory_mb.append(psutil.Process(pid).memory_info().rss / 1e6)
         told = await _end(asking)
@@ -57,7 +59,7 @@ async def _measure(place: Place, folder: Path, swaps: int) -> list[Figure]:
 
 
 async def _end(asking: Process) -> Told:
-    answer, _ = await asking.communicate()  # which closes its stdin
+    answer, _ = await asking.communicate(b"")  # which closes its stdin
     return Told(**json.loads(answer))
 
 

@@ -1,6 +1,6 @@
 """The work that every subject does with a message, and where it listens and answers. Needs the standard library alone.
 
-    question ─▶ fields renamed, degrees converted ─▶ four numbers into a model ─▶ its four scores as JSON
+question ─▶ fields renamed, degrees converted ─▶ four numbers into a model ─▶ its four scores as JSON
 """
 
 from dataclasses import dataclass
