@@ -14,6 +14,7 @@ from controller.brokers.access import BrokerAccess
 from controller.brokers.accounts import settled
 from controller.brokers.embedded import embedded_broker
 from controller.brokers.user_topics import user_topics
+from controller.data.collected import CollectedRows
 from controller.data.ingestion import Ingestion
 from controller.data.query_check import QueryCheck
 from controller.data.selection import Selector
@@ -137,7 +138,16 @@ class Controller:
         self._ingestion = Ingestion(broker.address, collections)
         self._letters = LetterIntake(broker.address, database)
         outcomes = Outcomes(link)
-        self._inbox = Inbox(link, database, self._supervisor, self._manifests, storage.records, outcomes, clock=utc_now)
+        self._inbox = Inbox(
+            link,
+            database,
+            self._supervisor,
+            self._manifests,
+            storage.records,
+            outcomes,
+            collected=CollectedRows(link, collections),
+            clock=utc_now,
+        )
         self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
         self._checks = ModelChecks()

@@ -1,4 +1,4 @@
-"""Takes what edges publish: presence, reports, run events, log lines, progress, what became of messages."""
+"""Takes what edges publish: presence, reports, run events, log lines, progress, what became of messages, rows."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from functools import partial
 
 from pydantic import ValidationError
 
+from controller.data.collected import CollectedRows
 from controller.manifests import Manifests
 from controller.outcomes import Outcomes
 from controller.runs.logs import RunLogs
@@ -21,7 +22,17 @@ from schemas.errors import BadInput, NotFound, Unreachable
 from schemas.outcomes import OutcomesTold
 from schemas.report import Report
 from schemas.runs import LogBatch, RunAck, RunEvent
-from schemas.topics import PIPELINE_OUTCOMES, PRESENCE, REPORT, RUN_ACKS, RUN_EVENTS, RUN_LOGS, RUN_PROGRESS, Topic
+from schemas.topics import (
+    PIPELINE_OUTCOMES,
+    PRESENCE,
+    REPORT,
+    ROWS,
+    RUN_ACKS,
+    RUN_EVENTS,
+    RUN_LOGS,
+    RUN_PROGRESS,
+    Topic,
+)
 from schemas.wire import Presence
 from transport.mqtt import Link, Message
 
@@ -46,10 +57,11 @@ class Inbox:
         records: RunRecords,
         outcomes: Outcomes,
         *,
+        collected: CollectedRows,
         clock: Callable[[], datetime],
     ) -> None:
         self._link, self._database, self._supervisor, self._manifests = link, database, supervisor, manifests
-        self._records, self._outcomes, self._clock = records, outcomes, clock
+        self._records, self._outcomes, self._collected, self._clock = records, outcomes, collected, clock
 
     async def serve(self) -> None:
         """Take messages until cancelled."""
@@ -60,6 +72,7 @@ class Inbox:
             RUN_LOGS: partial(self._lines, self._records.logs),
             PIPELINE_OUTCOMES: self._outcomes_told,
             RUN_PROGRESS: partial(self._lines, self._records.progress),
+            ROWS: self._rows,
         }
         async with asyncio.TaskGroup() as tasks:
             for topic, handle in handlers.items():
@@ -120,6 +133,9 @@ class Inbox:
 
     async def _outcomes_told(self, _edge: str, message: Message) -> None:
         self._outcomes.heard(OutcomesTold.model_validate_json(message.payload))
+
+    async def _rows(self, edge: str, message: Message) -> None:
+        await self._collected.take(edge, message.payload)
 
     async def _run_event(self, edge: str, message: Message) -> None:
         said = RunEvent.model_validate_json(message.payload)

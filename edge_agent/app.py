@@ -23,8 +23,10 @@ from edge_agent.secrets import TaskSecrets, sealing_key
 from edge_agent.serving.deployments import Deployments
 from edge_agent.serving.library_packages import LibraryPackages
 from edge_agent.serving.pipelines import PipelineSupervisor
+from edge_agent.serving.row_shipping import RowShipping
 from edge_agent.serving.shelf import Shelf
 from edge_agent.serving.showing import Showing
+from edge_agent.serving.state_folders import StateFolders
 from edge_agent.settings import AgentSettings
 from edge_agent.tasks.board import TaskBoard
 from edge_agent.tasks.inputs import Inputs
@@ -75,12 +77,15 @@ class Agent:
         self._intake = ManifestIntake(ground.journal, edge, settings.controller_public_key)
         fetcher = Fetcher(edge, ground.blobs, BlobReceiver(ground.blob_link, ground.blobs, me="edge"))
         self._board = TaskBoard(self._workshop(fetcher), group, max_tasks=settings.max_tasks)
+        states = StateFolders(ground.folder.pipeline_states)
         self._pipelines = PipelineSupervisor(
             edge,
             settings.data_broker or settings.broker,
             self._reporter.changed,
             sessions_file=ground.folder.pipeline_sessions,
+            states=states,
         )
+        self._rows = RowShipping(ground.link, states, edge)
         shelf = Shelf(ground.folder, fetcher, LibraryPackages(ground.folder, fetcher, install_settings(settings)))
         self._deployments = Deployments(shelf, self._pipelines, ground.journal, group, self._reporter.changed)
         self._gatherer = Gatherer(settings, session_id, self._intake, self._board, self._deployments)
@@ -95,6 +100,8 @@ class Agent:
             "manifest": self._follow_manifest(),
             "manifests": self._take_manifests(),
             "acknowledgements": self._take_acknowledgements(),
+            "rows": self._rows.serve(),
+            "rows acknowledged": self._take_row_acknowledgements(),
             "controller": self._follow_controller(),
             "connections": self._announcer.follow_connections(link, self._tell_anew),
             "contact": self._contact.follow(link),
@@ -135,6 +142,10 @@ class Agent:
         acks = await self._ground.link.subscribe_patiently(topics.RUN_ACKS.filter(edge=self._settings.edge))
         await self._outbox.take_acknowledgements(acks)
 
+    async def _take_row_acknowledgements(self) -> None:
+        acks = await self._ground.link.subscribe_patiently(topics.ROW_ACKS.to(edge=self._settings.edge))
+        await self._rows.take_acknowledgements(acks)
+
     async def _follow_controller(self) -> None:
         link = self._ground.link
         messages = await link.subscribe_patiently(topics.CONTROLLER_PRESENCE.to())
@@ -142,6 +153,7 @@ class Agent:
 
     def _tell_anew(self) -> None:
         self._outbox.send_again()
+        self._rows.send_again()
         self._reporter.changed()
 
     def _task_changed(self) -> None:

@@ -21,6 +21,11 @@ class DataFolder:
         return self.root / "pipeline_sessions.json"
 
     @property
+    def pipeline_states(self) -> Path:
+        """What nodes of pipelines must not lose, in a folder for each worker."""
+        return self.root / "pipeline_states"
+
+    @property
     def cut_off(self) -> Path:
         """Since when there is no contact to the controller; is not there while there is."""
         return self.root / "cut_off_since"

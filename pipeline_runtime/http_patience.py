@@ -15,4 +15,4 @@ class Patience:
 
     def pause_s(self, tried: int, asked_s: float = 0.0) -> float:
         """How long to wait after that many retries; the service may ask for more, up to a minute."""
-        return min(max(self.backoff_s * 2**tried, asked_s), LONGEST_PAUSE_S)
+        return min(max(self.backoff_s * 2.0**tried, asked_s), LONGEST_PAUSE_S)

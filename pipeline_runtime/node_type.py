@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.names import LibraryName, ModelRef
+from schemas.names import Identifier, LibraryName, ModelRef
 
 if TYPE_CHECKING:  # the controller checks pipelines, and must not load onnxruntime for that
     from pipeline_runtime.broker import Message
@@ -28,6 +28,8 @@ class Links:
     publishes: str | None = None  # a topic, or a filter that takes all it may be
     model: ModelRef | None = None
     library: LibraryName | None = None
+    collects: Identifier | None = None  # a collection that it adds rows to
+    columns: tuple[Identifier, ...] = ()  # that it is known to fill there
 
 
 class NodeParams(BaseModel):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
+from itertools import chain
 
 from controller.data.query_check import QueryCheck
 from controller.fleets.library_check import check_library
@@ -11,6 +12,7 @@ from controller.stores.collection_changes import added_columns, check_new, check
 from pipeline_runtime.graph import compile as compile_graph
 from pipeline_runtime.installed import node_types
 from pipeline_runtime.library_module import MAX_SOURCE_BYTES
+from pipeline_runtime.node_type import Links
 from pipeline_runtime.problems import BadPipeline
 from pipeline_runtime.steps import links_of
 from schemas.collections import CollectionSpec
@@ -167,11 +169,22 @@ class FleetCheck:
             return
         for index, node in enumerate(spec.nodes):
             links, where = links_of(node, node_types()), f"nodes[{index}]"
-            if links.model:
-                faults = self._check_model(f"{where}.model", links.model)
-                yield from ((place, f"node {node.id!r}: {fault}") for place, fault in faults)
+            faults = self._check_model(f"{where}.model", links.model) if links.model else iter(())
             if links.library and links.library not in self._libraries:
-                yield f"{where}.library", f"node {node.id!r}: there is no library {links.library!r}"
+                faults = chain(faults, [(f"{where}.library", f"there is no library {links.library!r}")])
+            faults = chain(faults, self._check_collects(where, links))
+            yield from ((place, f"node {node.id!r}: {fault}") for place, fault in faults)
+
+    def _check_collects(self, where: str, links: Links) -> Iterator[Fault]:
+        if links.collects is None:
+            return
+        collection = self._collections.get(links.collects)
+        if collection is None:
+            yield f"{where}.collection", f"there is no collection {links.collects!r}"
+            return
+        for column in links.columns:
+            if column not in collection.columns:
+                yield f"{where}.columns", f"collection {links.collects} has no column {column!r}"
 
     def _check_deployment(self, deployment: DeploymentDocument) -> Iterator[Fault]:
         for index, edge in enumerate(deployment.edges):

@@ -68,6 +68,14 @@ subscriptions = Table(
     Column("filter", Text, primary_key=True),  # what the broker may still hold for the collection's session
 )
 
+spools = Table(
+    f"{OWN}spools",
+    metadata,
+    Column("edge", Text, primary_key=True),
+    Column("spool", Text, primary_key=True),
+    Column("last", _WHOLE, nullable=False),  # the number of its last row that was taken
+)
+
 _TYPES: dict[ColumnType, TypeEngine[Any]] = {
     ColumnType.TEXT: Text(),
     ColumnType.INTEGER: _WHOLE,

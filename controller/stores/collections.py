@@ -1,6 +1,6 @@
 """The collection store: a database of its own, so that no query can reach anything but collections."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,10 +14,12 @@ from controller.stores import collection_rejects
 from controller.stores.collection_changes import add_columns, added_columns, check_new, check_topics
 from controller.stores.collection_database import open_collections
 from controller.stores.collection_reader import Dialect, Reader
-from controller.stores.collection_tables import collections, rows_table, subscriptions
+from controller.stores.collection_tables import collections, rows_table, spools, subscriptions
+from schemas.collected import RowsBatch
 from schemas.collections import CollectionSpec, ColumnType
 from schemas.errors import NotFound
 from schemas.fleet import AppliedChange
+from schemas.names import EdgeName
 from schemas.views import CollectionView, Reject
 
 
@@ -87,14 +89,36 @@ class CollectionStore:
         """
         with self._database.writing() as connection:
             spec, now = _spec(connection, name, locked=True), _now()
-            table, blank = rows_table(spec), dict.fromkeys(spec.columns)
             for batch in batches:
-                if batch.rows:
-                    connection.execute(insert(table), [{**blank, **row, "created": now} for row in batch.rows])
-                    counted = update(collections).where(collections.c.name == name)
-                    connection.execute(counted.values(rows=collections.c.rows + len(batch.rows)))
-                collection_rejects.add(connection, name=name, put_aside=batch.rejects, at=now)
+                _insert(connection, spec, batch, at=now)
             return _last_position(connection, spec)
+
+    def insert_collected(self, batch: RowsBatch, edge: EdgeName, fit: Callable[[CollectionSpec, int], Parsed]) -> int:
+        """Add what is new of a batch that an edge's pipeline has collected, and remember which that was.
+
+        Args:
+            batch: may have come before, in whole or in part.
+            edge: where it comes from.
+            fit: those of its rows with higher numbers than the one given, for the collection as it is declared.
+
+        Returns:
+            The number of the spool's last row that was taken.
+
+        Raises:
+            NotFound: there is no such collection.
+        """
+        with self._database.writing() as connection:
+            spec = _spec(connection, batch.collection, locked=True)
+            ours = spools.c.edge == edge, spools.c.spool == str(batch.spool)
+            known = connection.scalar(select(spools.c.last).where(*ours).with_for_update())
+            if batch.last <= (known or 0):
+                return known or 0
+            _insert(connection, spec, fit(spec, known or 0), at=_now())
+            if known is None:
+                connection.execute(insert(spools).values(edge=edge, spool=str(batch.spool), last=batch.last))
+            else:
+                connection.execute(update(spools).where(*ours).values(last=batch.last))
+            return batch.last
 
     def rows(self, name: str, after: int = 0, limit: int = 100) -> list[dict[str, object]]:
         """Up to ``limit`` rows behind a position, in order, with their JSON parsed. Raises NotFound.
@@ -172,6 +196,16 @@ class CollectionStore:
             connection.execute(named.values(spec=spec.model_dump_json()))
         action: Literal["updated", "unchanged"] = "updated" if changed else "unchanged"
         return AppliedChange(kind="Collection", name=spec.name, action=action, changed=changed)
+
+
+def _insert(connection: Connection, spec: CollectionSpec, batch: Parsed, *, at: str) -> None:
+    """Add a batch in the caller's transaction."""
+    if batch.rows:
+        blank = dict.fromkeys(spec.columns)
+        connection.execute(insert(rows_table(spec)), [{**blank, **row, "created": at} for row in batch.rows])
+        counted = update(collections).where(collections.c.name == spec.name)
+        connection.execute(counted.values(rows=collections.c.rows + len(batch.rows)))
+    collection_rejects.add(connection, name=spec.name, put_aside=batch.rejects, at=at)
 
 
 def _spec(connection: Connection, name: str, *, locked: bool = False) -> CollectionSpec:

@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from edge_agent.serving.memory_watch import too_large
 from edge_agent.serving.pipeline_sessions import PipelineSessions
 from edge_agent.serving.pipeline_standing import Standing
 from edge_agent.serving.ready import ReadyPipeline
+from edge_agent.serving.state_folders import StateFolders
 from edge_agent.serving.worker_process import WorkerProcess, worker_process
 from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Show, WorkerStatus
 from schemas.broker import BrokerAddress
@@ -34,6 +36,14 @@ ANSWER_S = 3.0  # for a worker to tell what became of its messages
 FORGET_S = 30.0  # to reach the broker, before it is tried again
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What outlives the agent, of all pipelines."""
+
+    sessions: PipelineSessions
+    states: StateFolders | None = None
+
+
 class PipelineKeeper:
     """What one pipeline should be, and what it is."""
 
@@ -42,11 +52,12 @@ class PipelineKeeper:
         name: str,
         client_id: str,
         broker: BrokerAddress,
-        sessions: PipelineSessions,
+        remembered: Remembered,
         on_change: Callable[[], None],
     ) -> None:
         self._name, self._client_id, self._broker = name, client_id, broker
-        self._sessions, self._on_change = sessions, on_change
+        self._sessions, self._states = remembered.sessions, remembered.states
+        self._on_change = on_change
         self._wanted: ReadyPipeline | None = None
         self._news = asyncio.Event()
         self._standing = Standing(name)
@@ -125,6 +136,7 @@ class PipelineKeeper:
             stale_filters=tuple(sorted(stale)),
             mark_fd=self._watch.fd if self._watch.careful else None,
             deadly=self._watch.deadly,
+            state=self._states and self._states.of(self._name),
         )
         self._watch.began()
         async with worker_process(self._name, self._watch.fd) as worker, asyncio.TaskGroup() as tasks:
@@ -189,6 +201,8 @@ class PipelineKeeper:
             log.warning("the broker still keeps a session", extra={"pipeline": self._name, "reason": reason})
             await self._something_new_within(LAST_PAUSE_S)
             return False
+        if self._states is not None and self._wanted is None:
+            self._states.leave(self._name)
         self._sessions.forget(self._name)
         return self._wanted is None
 

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 
 from edge_agent.serving.importing import make_importable
 from edge_agent.serving.link_broker import LinkBroker
@@ -64,7 +65,7 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
         engine = Engine(
             LinkBroker(link, first.broker, partial(_fail, refused)), guard=guard, cautious=first.mark_fd is not None
         )
-        serving = _Serving(link, engine, tell)
+        serving = _Serving(link, engine, tell, first.state)
         asyncio.get_running_loop().call_later(SOUND_S, engine.be_bold)
         helpers = [
             tasks.create_task(serving.load_newest(), name="load"),
@@ -95,8 +96,8 @@ async def _raise(refused: "asyncio.Future[None]") -> None:
 class _Serving:
     """What is wanted, what is served, and how to say so."""
 
-    def __init__(self, link: Link, engine: Engine, tell: Tell) -> None:
-        self._link, self._engine, self._tell = link, engine, tell
+    def __init__(self, link: Link, engine: Engine, tell: Tell, state: Path | None) -> None:
+        self._link, self._engine, self._tell, self._state = link, engine, tell, state
         self._wanted: Load | None = None
         self._served: Load | None = None
         self._news = asyncio.Event()
@@ -130,6 +131,7 @@ class _Serving:
                 models=models,
                 libraries=order.libraries,
                 before=before,
+                state=self._state,
                 emit=self._engine.emit,
             )
             await self._engine.swap(loaded)

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from edge_agent.serving.pipeline_keeper import PipelineKeeper
+from edge_agent.serving.pipeline_keeper import PipelineKeeper, Remembered
 from edge_agent.serving.pipeline_sessions import PipelineSessions
 from edge_agent.serving.ready import ReadyModel, ReadyPipeline
 from edge_agent.serving.replicas import pipeline_of, together, worker_names
+from edge_agent.serving.state_folders import StateFolders
 from schemas.broker import BrokerAddress
 from schemas.errors import NotFound
 from schemas.names import EdgeName
@@ -27,6 +28,7 @@ class PipelineSupervisor:
         on_change: Callable[[], None],
         *,
         sessions_file: Path | None = None,
+        states: StateFolders | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -36,9 +38,11 @@ class PipelineSupervisor:
             on_change: Called on the event loop when a status has changed in more than its counters.
             sessions_file: Where to note which sessions the broker keeps for us; without it, the session of a
                 pipeline that is removed while the agent is off is never ended.
+            states: Where nodes keep what they must not lose; without it, those that must keep something refuse.
         """
         self._edge, self._broker, self._on_change = edge, broker, on_change
         self._sessions = PipelineSessions(sessions_file)
+        self._remembered = Remembered(self._sessions, states)
         self._keepers: dict[str, tuple[PipelineKeeper, asyncio.Task[None]]] = {}
 
     def apply(self, wanted: Mapping[str, ReadyPipeline], *, coming: Collection[str] | None = None) -> None:
@@ -97,7 +101,7 @@ class PipelineSupervisor:
         keeper, task = self._keepers.get(name, (None, None))
         if keeper is None or task is None or task.done():
             client_id = f"tidemill-{self._edge}-pipeline-{name}"
-            keeper = PipelineKeeper(name, client_id, self._broker, self._sessions, self._on_change)
+            keeper = PipelineKeeper(name, client_id, self._broker, self._remembered, self._on_change)
             task = asyncio.create_task(keeper.run(), name=f"pipeline {name}")
             task.add_done_callback(lambda ended: self._remove(name, ended))
             self._keepers[name] = keeper, task

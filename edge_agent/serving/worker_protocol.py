@@ -41,6 +41,7 @@ class Connect(_Line):
     stale_filters: tuple[str, ...] = ()  # what that session may be subscribed to from before
     mark_fd: NonNegativeInt | None = None  # cautious: one message at a time, and the one in hand is marked here
     deadly: tuple[str, ...] = ()  # marks of messages that are not to be tried again
+    state: Path | None = None  # a folder that outlives the process, for what nodes must not lose
 
     @field_serializer("broker")
     def _with_its_password(self, broker: BrokerAddress) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from controller.data.collected import CollectedRows
 from controller.inbox import Inbox
 from controller.manifests import Manifests
 from controller.outcomes import Outcomes
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
+from controller.stores.collections import CollectionStore
 from controller.stores.database import Database, open_database
 from controller.stores.edges import add_edge, list_edges
 from schemas.broker import BrokerAddress
@@ -26,7 +29,16 @@ from transport.signing import SigningKey
 EDGES = 3000
 
 
-async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(broker: BrokerAddress, tmp_path: Path) -> None:
+@pytest.fixture(name="rows")
+def _rows(tmp_path: Path) -> Iterator[CollectionStore]:
+    """A collection store."""
+    with closing(CollectionStore(f"sqlite:///{tmp_path}/rows.db")) as store:
+        yield store
+
+
+async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(
+    broker: BrokerAddress, rows: CollectionStore, tmp_path: Path
+) -> None:
     """Every edge of a crowd that comes at one moment is online soon, though none says so twice."""
     database = open_database(f"sqlite:///{tmp_path / 'control.db'}")
     names = [f"edge-{number}" for number in range(EDGES)]
@@ -36,7 +48,11 @@ async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(broker: 
     async with connect(broker, "controller") as link, connect(broker, "edges") as edges, asyncio.timeout(120):
         manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key.pem"), link)
         supervisor = Supervisor(database, manifests, clock=_now)
-        inbox = Inbox(link, database, supervisor, manifests, RunRecords(tmp_path), Outcomes(link), clock=_now)
+        inbox = Inbox(
+            *(link, database, supervisor, manifests, RunRecords(tmp_path), Outcomes(link)),
+            collected=CollectedRows(link, rows),
+            clock=_now,
+        )
         serving = asyncio.create_task(inbox.serve())
         said = (Presence(edge=name, online=True, session_id="1").to_wire() for name in names)
         told = zip(names, said, strict=True)
@@ -47,7 +63,7 @@ async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(broker: 
 
 
 async def test_a_presence_that_the_database_could_not_take_is_not_lost(
-    broker: BrokerAddress, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    broker: BrokerAddress, rows: CollectionStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An edge that comes while nothing can be written is online, with its manifest published, when that is over."""
     file = tmp_path / "control.db"
@@ -59,7 +75,11 @@ async def test_a_presence_that_the_database_could_not_take_is_not_lost(
     async with connect(broker, "controller") as link, connect(broker, "edge-1") as edge, asyncio.timeout(60):
         manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key.pem"), link)
         supervisor = Supervisor(database, manifests, clock=_now)
-        inbox = Inbox(link, database, supervisor, manifests, RunRecords(tmp_path), Outcomes(link), clock=_now)
+        inbox = Inbox(
+            *(link, database, supervisor, manifests, RunRecords(tmp_path), Outcomes(link)),
+            collected=CollectedRows(link, rows),
+            clock=_now,
+        )
         told = await edge.subscribe(MANIFEST.to(edge="edge-1"))
         async with asyncio.TaskGroup() as tasks:
             with closing(sqlite3.connect(file, isolation_level=None)) as other:
