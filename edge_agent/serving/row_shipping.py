@@ -37,9 +37,12 @@ class RowShipping:
         self._news = asyncio.Event()
 
     def send_again(self) -> None:
-        """The controller may be back."""
+        """The controller may be back, and may have missed what was sent."""
         self._pause_s = LOOK_S
         self._refused.clear()
+        for awaited in self._awaited.values():
+            if not awaited.done():
+                awaited.set_exception(Unreachable("the controller or its connection was replaced"))
         self._news.set()
 
     async def serve(self) -> None:
@@ -52,7 +55,8 @@ class RowShipping:
                         continue
                     self._pause_s = LOOK_S
                 except Unreachable as error:
-                    log.info("rows wait", extra={"reason": str(error)})
+                    if self._pause_s == LOOK_S:
+                        log.info("rows wait", extra={"reason": str(error)})
                     self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._pause_s):
