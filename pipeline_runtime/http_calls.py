@@ -1,6 +1,7 @@
 """Calls web services; the only place of the runtime that knows httpx."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -51,6 +52,7 @@ class HttpCalls:
 
     async def open(self) -> None:
         """Make the client; it connects when it is asked to."""
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each address, with the keys in its query
         trusted = await asyncio.to_thread(_authorities)
         limits = httpx.Limits(max_connections=self._at_once, max_keepalive_connections=self._at_once)
         self._client = httpx.AsyncClient(verify=trusted, limits=limits, timeout=None)  # noqa: S113 - see _bounded

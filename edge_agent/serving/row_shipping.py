@@ -84,6 +84,7 @@ class RowShipping:
         for file, spool in list(self._spools.items()):
             if self._refused.get(spool.id, 0.0) > now:
                 continue
+            self._spools[file] = self._spools.pop(file)  # if it is not answered, the next round begins with another
             try:
                 taken |= await self._ship(spool)
             except _NotKept as error:

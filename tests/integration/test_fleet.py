@@ -79,6 +79,13 @@ def node(number: int, **changes: object) -> Document:
     return {**PIPELINE, "nodes": nodes}
 
 
+def collecting(collection: str, *columns: str) -> list[Document]:
+    """The pipeline with a node that collects, applied with a collection that is new."""
+    keep: Document = {"id": "keep", "type": "collect", "collection": collection, "inputs": ["ask"]}
+    keep["columns"] = dict.fromkeys(columns, "x")
+    return [{**PIPELINE, "nodes": [*PIPELINE["nodes"], keep]}, {**READINGS, "name": "answered", "topics": []}]
+
+
 Make = Callable[[Fleet], list[Document]]
 
 MISTAKES: dict[str, tuple[Make, str, str]] = {
@@ -106,6 +113,16 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
         lambda f: [f.job(**query("SELECT valeu FROM readings"))],
         "documents[0].queries[0].query",
         "no such column: valeu",
+    ),
+    "collects into nothing": (
+        lambda _: collecting("answred"),
+        "documents[0].nodes[4].collection",
+        "there is no collection 'answred'",
+    ),
+    "collects a column that is not there": (
+        lambda _: collecting("answered", "value", "labels"),
+        "documents[0].nodes[4].columns",
+        "collection answered has no column 'labels'",
     ),
     "unknown column of a new collection": (
         lambda f: [f.job(**query("SELECT height FROM waves")), {**READINGS, "name": "waves", "topics": []}],

@@ -124,6 +124,15 @@ async def test_methods_send_what_they_are_for(method: str, body: bytes) -> None:
     assert (there.asked[0].line.split()[0], there.asked[0].body) == (method, body)
 
 
+async def test_calls_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An address may hold a key; and a pipeline calls often."""
+    caplog.set_level("INFO")
+    async with service(says(200, b"5")) as there, desk(call(f"{there.url}?key=s3")) as on:
+        await on.answered(1, "t/a")
+        assert answers_of(on) == [5]
+    assert "s3" not in caplog.text
+
+
 async def test_an_answer_may_be_text() -> None:
     """With `answer: text` nothing is parsed."""
     async with service(says(200, "grün".encode())) as there, desk(call(there.url, answer="text")) as on:
