@@ -15,6 +15,7 @@ import pytest
 
 from controller.data.collected import CollectedRows
 from controller.stores.collections import CollectionStore
+from pipeline_runtime.spool import Spool
 from schemas.broker import BrokerAddress
 from schemas.collected import RowsAck, RowsHead
 from schemas.collections import CollectionSpec, ColumnType
@@ -64,19 +65,22 @@ def numbers(store: CollectionStore, collection: str = "seen") -> Counter[int]:
     return Counter(int(str(row["n"])) for row in store.rows(collection, limit=100_000))
 
 
-def keeping(scripted: ScriptedController, version: int = 1, **keep: object) -> WantedPipeline:
-    """A pipeline that collects what it is given."""
+def keeping(scripted: ScriptedController, version: int = 1, *, behind: str = "", **keep: object) -> WantedPipeline:
+    """A pipeline that collects what it is given; a library of this source may stand behind."""
+    library = {"id": "last", "type": "library", "library": "pipelib_last", "inputs": ["keep"]}
     spec = PipelineSpec.model_validate(
         {
             "name": "keeping",
             "nodes": [
                 {"id": "in", "type": "mqtt_sub", "topic": "t/{line}/in"},
                 {"id": "keep", "type": "collect", "collection": "seen", "inputs": ["in"], **keep},
+                *([library] if behind else []),
             ],
         }
     )
     written = scripted.blobs.put_bytes(spec.model_dump_json().encode())
-    return WantedPipeline(name="keeping", version=version, spec=written)
+    libraries = {"pipelib_last": scripted.blobs.put_bytes(behind.encode())} if behind else {}
+    return WantedPipeline(name="keeping", version=version, spec=written, libraries=libraries)
 
 
 async def listening(scripted: ScriptedController, *, timeout_s: float = PATIENCE_S) -> None:
@@ -103,6 +107,12 @@ def kept_files(agent: AgentProcess) -> list[Path]:
     return list((agent.data_dir / "pipeline_states").glob("*/*/*/rows.sqlite"))
 
 
+def waiting_in(file: Path) -> object:
+    """What is still to be sent."""
+    with closing(Spool(file)) as spool:
+        return spool.oldest(1)
+
+
 @pytest.mark.usefixtures("agent")
 async def test_rows_reach_their_collection(
     broker: BrokerAddress, store: CollectionStore, url: str, scripted: ScriptedController
@@ -120,6 +130,29 @@ async def test_rows_reach_their_collection(
         (f"edge {EDGE}", 'column n should be integer, but is "three" (text)'),
         (f"edge {EDGE}", "holds none of the columns n, line"),
     }
+
+
+async def test_a_worker_that_dies_before_it_acknowledges_repeats_nothing(
+    broker: BrokerAddress, store: CollectionStore, url: str, scripted: ScriptedController, agent: AgentProcess
+) -> None:
+    """The row is on the edge's disk, and the worker ends: the broker sends the message again, and its row is known."""
+    mark = agent.data_dir / "died"
+    dying = f"""
+import os, pathlib, signal
+def exec(given):
+    if given["n"] == 5 and not pathlib.Path({str(mark)!r}).exists():
+        pathlib.Path({str(mark)!r}).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    await scripted.want(pipelines=(keeping(scripted, behind=dying),))
+    await listening(scripted)
+    async with collecting(url, broker), connect(broker, "device") as device:
+        await send(device, range(20))
+        await until(lambda: store.view("seen").rows >= 20, timeout_s=PATIENCE_S)
+        await scripted.report(lambda report: sum(status.answered for status in report.pipelines) >= 15)
+        await until(lambda: all(waiting_in(file) is None for file in kept_files(agent)))
+    assert mark.exists()
+    assert numbers(store) == Counter(range(20))
 
 
 async def test_kills_lose_nothing_and_repeat_nothing(
