@@ -56,7 +56,7 @@ class Fittings:
     libraries: "Mapping[LibraryName, Library]"
     pipeline: str = ""
     inputs: tuple[str, ...] = ()  # of the node, as written
-    state: Path | None = None  # a folder that outlives the process, for what the node must not lose
+    state: Path | None = None  # a folder to make, which outlives the process
     emit: Callable[[object], None] = emit_nothing  # begins a run behind this node with a value that no message brought
 
 

@@ -182,6 +182,7 @@ async def test_a_service_that_hangs_is_given_up() -> None:
     async with service(None, says(200, b"5")) as there, desk(call(there.url, timeout_s=0.2)) as on:
         await on.answered(1, "t/a")
         assert failures(on) == [f"POST {there.url}: no answer within 0.2 s"]
+        await on.load(call(there.url), version=2)
         await on.answered(1, "t/a")
         assert answers_of(on) == [5]
 
