@@ -117,6 +117,13 @@ class Spool:
         with self._writing() as connection:
             connection.execute("DELETE FROM rows WHERE sequence <= ?", [upto])
 
+    def begin_anew(self) -> None:
+        """Go on as another spool with the same rows: of this one, the controller has numbers that stand for others."""
+        changed = uuid4()
+        with self._writing() as connection:
+            connection.execute("UPDATE spool SET id = ?", [str(changed)])
+        self.id = changed
+
     def _made(self) -> str:
         with self._writing() as connection:
             for statement in filter(str.strip, _TABLES.split(";")):

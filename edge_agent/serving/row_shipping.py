@@ -107,7 +107,11 @@ class RowShipping:
         if ack.upto < waiting.first:
             return False
         try:
-            await asyncio.to_thread(spool.forget, min(ack.upto, waiting.last))
+            if ack.upto > waiting.last:  # it knows numbers that were never given here: these rows are not the ones
+                log.warning("the data folder is an older copy", extra={"collection": waiting.collection})
+                await asyncio.to_thread(spool.begin_anew)
+            else:
+                await asyncio.to_thread(spool.forget, ack.upto)
         except Unreachable as error:
             raise _NotKept(str(error)) from error
         return True

@@ -1,6 +1,7 @@
 """Rows that pipelines collect: into their collection, each once, whatever is killed on the way."""
 
 import asyncio
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -260,6 +261,29 @@ async def test_rows_wait_for_a_collection_that_is_not_there(
         await scripted.be_born()
         await until(lambda: store.view("later").rows == 5, timeout_s=PATIENCE_S)
     assert numbers(store, "later") == numbers(store) == Counter(range(5))
+
+
+async def test_a_data_folder_of_yesterday_loses_no_row_of_today(
+    broker: BrokerAddress, store: CollectionStore, url: str, scripted: ScriptedController, agent: AgentProcess
+) -> None:
+    """An edge that was set back to an older copy gives numbers a second time: its rows are not taken for the old."""
+    copy = agent.data_dir.with_name("copy")
+    await scripted.want(pipelines=(keeping(scripted),))
+    await listening(scripted)
+    async with connect(broker, "device") as device:
+        await until(lambda: len(kept_files(agent)) == 1)
+        assert await agent.terminate() == 0
+        shutil.copytree(agent.data_dir, copy)
+        agent.start()
+        async with collecting(url, broker):
+            await send(device, range(10))
+            await until(lambda: store.view("seen").rows == 10, timeout_s=PATIENCE_S)
+            assert await agent.terminate() == 0
+            shutil.rmtree(agent.data_dir)
+            copy.rename(agent.data_dir)
+            agent.start()
+            await send(device, range(10, 12))
+            await until(lambda: numbers(store).keys() == set(range(12)), timeout_s=PATIENCE_S)
 
 
 def batch(spool: UUID, first: int, *rows: object, collection: str = "seen") -> bytes:
