@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from itertools import chain
+from operator import itemgetter
 
 from controller.data.query_check import QueryCheck
 from controller.fleets.library_check import check_library
