@@ -4,7 +4,7 @@ from pipeline_runtime.node_type import Registry
 from pipeline_runtime.nodes import (
     collect,
     dead_letter,
-    filter,
+    filter,  # noqa: A004 - the name of its node type
     http,
     library,
     model,
