@@ -56,8 +56,9 @@ class Loaded:
             self._open.append(live)
 
     async def close(self) -> None:
-        """Close every node that is open; what goes wrong with one does not keep the others open."""
+        """Close every node that is open, for good; what goes wrong with one does not keep the others open."""
         await self._close(self._open)
+        self.nodes.clear()  # some know this object: it is let go now, not when the garbage collector comes round
 
     async def close_stateful(self) -> None:
         """Close the nodes that keep state, so that those of the next version find it whole."""

@@ -34,11 +34,13 @@ class ModelCalls(BatchNode):
         self._write = answer.writers[0]
         self._max_rows = max_rows
         self.together = max_rows > 1 and answers_rows_apart(model, answer.names)
-        self._queue = CallQueue(self._ask_together, max_rows)
+        self._queue: CallQueue | None = None  # made when it is needed
 
     async def close(self) -> None:
         """Nobody waits for an answer any more."""
-        self._queue.close()
+        if self._queue is not None:
+            self._queue.close()
+        self._queue = None  # the two know each other: the model is let go now, not when the collector comes round
 
     def resolve(self, value: object, _run: Run, /) -> object | Awaitable[object]:
         """The model's answer; one that takes long comes from a thread."""
@@ -93,7 +95,11 @@ class ModelCalls(BatchNode):
         return rest
 
     def _from_thread(self, question: Question) -> Awaitable[object]:
-        return self._queue.ask(question) if self.together else asyncio.to_thread(self._ask, question)
+        if not self.together:
+            return asyncio.to_thread(self._ask, question)
+        if self._queue is None:
+            self._queue = CallQueue(self._ask_together, self._max_rows)
+        return self._queue.ask(question)
 
     def _answer_now(self, questions: Sequence[Question]) -> list[object]:
         """The answers to these, or what is wrong with them. Blocks."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Hashable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -57,7 +57,7 @@ class MqttSub(RootNode):
         self._decode = codec(params.format).decode
         places = {level.strip("{}"): place for place, level in enumerate(params.topic.split("/")) if level[:1] == "{"}
         self._places = {name: places[name] for name in names_in(params.topic)}
-        self._levels = lru_cache(_TOPICS_REMEMBERED)(self._look_up)
+        self._levels = lru_cache(_TOPICS_REMEMBERED)(partial(_levels, self._places))
 
     def read(self, message: Message, /) -> object:
         """The payload, in its format."""
@@ -66,10 +66,6 @@ class MqttSub(RootNode):
     def levels(self, topic: str, /) -> Mapping[str, str]:
         """What stands where the filter has names."""
         return self._levels(topic) if self._places else _NONE
-
-    def _look_up(self, topic: str) -> Mapping[str, str]:
-        levels = topic.split("/")
-        return {name: levels[place] for name, place in self._places.items()}
 
     def key(self, value: object, levels: Mapping[str, str], /) -> Hashable:
         """What the messages are ordered by."""
@@ -100,6 +96,11 @@ class MqttSub(RootNode):
 
 _NOBODY = object()
 _NONE: Mapping[str, str] = {}
+
+
+def _levels(places: Mapping[str, int], topic: str) -> Mapping[str, str]:
+    levels = topic.split("/")
+    return {name: levels[place] for name, place in places.items()}
 
 
 def _key(path: str, value: object, levels: Mapping[str, str]) -> Hashable:

@@ -1,7 +1,7 @@
 """An engine on a desk: messages are handed in by a test, and what it publishes lies in a list."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +103,7 @@ class Desk:
         *types: NodeType[Any],
         version: int = 1,
         state: Path | None = None,
+        models: Mapping[str, Path] | None = None,
         **more: Any,
     ) -> None:
         """Answer with this pipeline from now on."""
@@ -110,9 +111,10 @@ class Desk:
             {"name": "p", "nodes": [NodeSpec.model_validate(node) for node in nodes], **more}
         )
         plan = compile_graph(spec, Registry([*builtin_types(), *types]))
-        before = self.engine.loaded
-        loaded = load(plan, version, models={}, libraries={}, before=before, state=state, emit=self.engine.emit)
-        await self.engine.swap(loaded)
+        before, emit = self.engine.loaded, self.engine.emit
+        await self.engine.swap(
+            load(plan, version, models=models or {}, libraries={}, before=before, state=state, emit=emit)
+        )
 
 
 async def until_acknowledged(letters: Iterable[Letter]) -> None:

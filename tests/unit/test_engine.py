@@ -1,6 +1,8 @@
 """How messages go through a pipeline, compared with a resolver that is slow and obvious."""
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, Fittings, N
 from pipeline_runtime.run import Run
 from pipeline_runtime.turns import Order, Turns
 from schemas.errors import BadInput, BadPayload
+from tests import onnx_graphs
 from tests.unit.engine_desk import Written, desk, until_acknowledged
 
 
@@ -471,6 +474,24 @@ def test_what_comes_together_is_answered_together(values: list[int]) -> None:
     assert bodies == [{"a": {"a": value}, "b": value} for value in values if value != 7]
     assert failed == values.count(7)
     assert sizes == [len(values)]
+
+
+async def test_a_model_that_was_swapped_out_is_let_go_at_once(tmp_path: Path) -> None:
+    """Its memory is free when its last message has ended, though no garbage is collected."""
+    first, second = (onnx_graphs.times(tmp_path / f"{factor}.onnx", factor) for factor in (1.0, 2.0))
+    nodes: list[Written] = [IN, {"id": "m", "type": "model", "model": "m", "inputs": ["n0"]}, pub("m")]
+    gc.disable()
+    try:
+        async with desk(nodes, models={"m": first}) as on:
+            await on.answered([[1, 2]])
+            assert on.engine.loaded is not None
+            old = weakref.ref(on.engine.loaded.models["m"])
+            await on.load(nodes, models={"m": second}, version=2)
+            await on.answered([[1, 2]])
+            assert old() is None
+            assert on.bodies() == [[[1.0, 2.0]], [[2.0, 4.0]]]
+    finally:
+        gc.enable()
 
 
 async def test_statistics_and_outcomes_are_kept() -> None:
