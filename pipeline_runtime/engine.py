@@ -10,7 +10,7 @@ broker's window of unacknowledged messages would be full of runs that wait for a
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -142,10 +142,12 @@ class Engine:
         if self.loaded is not None:
             await self.loaded.close()
 
-    def emit(self, loaded: Loaded, node: str, value: object) -> None:
-        """Begin a run behind a node with a value that no message brought. A pipeline that was swapped out cannot."""
-        if loaded is self.loaded:
-            self._take(*emission(node, value))
+    def emit(self, loaded: Loaded, node: str, value: object, settled: Callable[[], None] = lambda: None, /) -> bool:
+        """Begin a run behind a node with a value that no message brought. A pipeline that is not in use cannot."""
+        if loaded is not self.loaded:
+            return False
+        self._take(*emission(node, value, settled))
+        return True
 
     def ended(self, run: Run) -> None:
         """A run has ended: acknowledge its message, or bury it."""
@@ -153,7 +155,7 @@ class Engine:
         if run.failure is None:
             self.counters.answered += 1
             self._release(run)
-            run.message.ack()
+            run.settle()
             return
         failure = run.failure
         self.counters.failed += 1
@@ -175,7 +177,7 @@ class Engine:
             if error is not None:  # to try again would not help, and a message that is kept would hold up all others
                 log.error("dead letter refused", extra={"topic": run.lane.dead_letters, "reason": str(error)})
             self._release(run)
-            run.message.ack()
+            run.settle()
 
         try:
             deliver(self.broker, dead_letter(run), told)

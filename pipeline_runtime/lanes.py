@@ -1,6 +1,6 @@
 """The lanes of a pipeline: one for each root, and one behind each node that may begin runs by itself."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from pipeline_runtime.broker import Message
@@ -54,14 +54,15 @@ def emitted_by(node: str) -> str:
     return f"\0{node}"
 
 
-def emission(node: str, value: object) -> tuple[str, Message]:
+def emission(node: str, value: object, settled: Callable[[], None]) -> tuple[str, Message]:
     """A value as a message that no broker brought, with the key of its lane."""
-    return emitted_by(node), _Emitted(value)
+    return emitted_by(node), _Emitted(value, settled)
 
 
 @dataclass(slots=True)
 class _Emitted:
     value: object
+    settled: Callable[[], None]
     topic: str = ""
     qos: int = 1  # never dropped
     dup: bool = False
@@ -71,7 +72,8 @@ class _Emitted:
         return encode(self.value)
 
     def ack(self) -> None:
-        """Nobody waits for it."""
+        """Tell the node."""
+        self.settled()
 
 
 class _Emitter(RootNode):

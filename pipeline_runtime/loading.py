@@ -12,8 +12,8 @@ from pipeline_runtime.plan import Plan
 from schemas.errors import BadInput
 from schemas.names import LibraryName, ModelRef
 
-Emit = Callable[[Loaded, str, object], None]
-"""Begins a run behind the node of that id with a value."""
+Emit = Callable[..., bool]
+"""Begins a run behind a node: takes what was loaded, the node's id, and what ``node_type.Emit`` takes."""
 
 
 def load(  # noqa: PLR0913 - each is a fact that nothing else tells

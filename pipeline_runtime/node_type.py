@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, M
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,9 +42,16 @@ class NodeParams(BaseModel):
         return Links()
 
 
-def emit_nothing(_: object) -> None:
+class Emit(Protocol):
+    """Begins a run behind a node with a value that no message brought."""
+
+    def __call__(self, value: object, settled: Callable[[], None] = ..., /) -> bool:
+        """Whether it will begin; ``settled`` is called when all that comes of it is published, or its dead letter."""
+
+
+def emit_nothing(_value: object, _settled: Callable[[], None] = lambda: None, /) -> bool:
     """For nodes that nobody runs."""
-    raise RuntimeError("nobody listens to this node")
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class Fittings:
     pipeline: str = ""
     inputs: tuple[str, ...] = ()  # of the node, as written
     state: Path | None = None  # a folder to make, which outlives the process
-    emit: Callable[[object], None] = emit_nothing  # begins a run behind this node with a value that no message brought
+    emit: Emit = emit_nothing  # False while the pipeline is not, or no longer, in use
 
 
 class Nothing(Enum):

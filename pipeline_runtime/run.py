@@ -5,7 +5,7 @@ start ─▶ advance ─▶ … a node waits … ─▶ advance ─▶ all publi
 """
 
 import asyncio
-from collections.abc import Awaitable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import partial
 from time import perf_counter_ns
 from typing import Protocol
@@ -52,8 +52,8 @@ class Run:
     """One message's way through a lane. Every node runs once, and its result is kept for those behind it."""
 
     __slots__ = (
-        "_attempts", "_expected", "_host", "_key", "_number", "_order", "_over", "_todo", "_unsent", "_waiting",
-        "durations_ns", "failure", "lane", "message", "results", "values",
+        "_attempts", "_expected", "_host", "_key", "_number", "_order", "_over", "_settled", "_todo", "_unsent",
+        "_waiting", "durations_ns", "failure", "lane", "message", "results", "values",
     )  # fmt: skip
 
     def __init__(self, message: Message, lane: Lane, host: Host) -> None:
@@ -69,6 +69,7 @@ class Run:
         self._attempts: dict[int, int] = {}  # by position
         self._expected: list[asyncio.Future[Message]] = []
         self._unsent = 0
+        self._settled: tuple[Callable[[], None], ...] = ()
         self._over = False
         self._key: Hashable = None
         self._order = lane.orders.of(None)
@@ -236,6 +237,16 @@ class Run:
             self._fail(NodeFailed(node, error))
         else:
             self._end_if_done()
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call it when the message is acknowledged: all that came of it is published, or its dead letter is."""
+        self._settled += (call,)
+
+    def settle(self) -> None:
+        """Acknowledge the message, and tell those who asked."""
+        self.message.ack()
+        for call in self._settled:
+            call()
 
     def is_first_at(self, node: str) -> bool:
         """Whether the answers to all earlier messages have left this node."""
