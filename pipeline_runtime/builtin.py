@@ -13,10 +13,11 @@ from pipeline_runtime.nodes import (
     shadow,
     switch,
     transform,
+    window,
 )
 
 
 def builtin_types() -> Registry:
     """A registry of them all."""
-    types = [mqtt_sub, mqtt_pub, model, library, collect, dead_letter, filter, http, shadow, switch, transform]
-    return Registry(module.NODE for module in types)
+    everyday = [mqtt_sub, mqtt_pub, model, library, transform, filter, switch, window]
+    return Registry(module.NODE for module in [*everyday, collect, http, shadow, dead_letter])
