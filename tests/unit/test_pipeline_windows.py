@@ -85,7 +85,7 @@ def expected_by_time(rows: Sequence[Row], grid: Grid, lateness: int) -> tuple[li
     return [*closed, close(10**9)], late
 
 
-def expected_by_count(rows: Sequence[Row], grid: Grid) -> list[list[Told]]:
+def expected_by_count(rows: Sequence[Row], grid: Grid) -> list[list[tuple[str, int, tuple[object, ...]]]]:
     """For each row: the windows that close."""
     came: dict[str, list[Row]] = {}
     closed = []

@@ -1,0 +1,163 @@
+"""The window node in an engine: what a message's run gives, what begins runs of its own, and what is kept."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline_runtime.panes import Grid
+from pipeline_runtime.window_store import WindowStore
+from pipeline_runtime.windows import CountWindows
+from tests.unit.engine_desk import PATIENCE_S, Desk, Written, desk
+
+IN: Written = {"id": "in", "type": "mqtt_sub", "topic": "in/{line}"}
+OUT: Written = {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["w"]}
+MEAN: Written = {"m": {"use": "mean", "of": "t"}}
+
+
+def nodes(**params: object) -> list[Written]:
+    """A pipeline that publishes what windows give."""
+    return [IN, {"id": "w", "type": "window", "inputs": ["in"], **params}, OUT]
+
+
+async def published(made: Desk, count: int) -> list[object]:
+    """What lies there, as soon as it is so much."""
+    await until(lambda: len(made.bodies()) >= count)
+    return made.bodies()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():  # noqa: ASYNC110 - the desk has no event for it
+            await asyncio.sleep(0.001)
+
+
+async def test_a_window_is_the_result_of_the_message_that_closes_it() -> None:
+    """With its key, its times, its rows and its values; other messages' runs end there."""
+    async with desk(nodes(size="10s", time="ts", by="machine", late="2s", values=MEAN)) as made:
+        for ts, machine, t in [(1, "a", 1), (9, "a", 3), (5, "b", 5), (11.5, "a", 7), (0, "a", 5)]:
+            await made.answered({"ts": ts, "machine": machine, "t": t}, "in/1")
+        assert made.published == []
+        assert made.results["out"] == "skipped"
+        await made.answered({"ts": "1970-01-01T00:00:12Z", "machine": "a", "t": 9}, "in/1")
+        window = {"start": "1970-01-01T00:00:00+00:00", "end": "1970-01-01T00:00:10+00:00"}
+        a, b = await published(made, 2)  # one is the result, the other begins a run
+        assert a == {"key": "a", **window, "count": 3, "m": 3.0, "late": 0}
+        assert b == {"key": "b", **window, "count": 1, "m": 5.0, "late": 0}
+        await made.answered({"ts": 3, "machine": "a", "t": 9}, "in/1")
+        await made.answered({"ts": 22, "machine": "a", "t": 9}, "in/1")
+        assert (await published(made, 3))[2] == {
+            "key": "a",
+            "start": "1970-01-01T00:00:10+00:00",
+            "end": "1970-01-01T00:00:20+00:00",
+            "count": 2,
+            "m": 8.0,
+            "late": 1,
+        }
+
+
+async def test_many_windows_that_close_at_once_come_in_order() -> None:
+    """Sliding ones, for one."""
+    async with desk(nodes(size=10, every=2, time="ts", values={"all": {"use": "rows"}})) as made:
+        await made.answered({"ts": 1}, "in/1")
+        await made.answered({"ts": 100}, "in/1")
+        assert [(body["start"][-11:-6], body["all"]) for body in await published(made, 5)] == [  # type: ignore[index]
+            (start, [{"ts": 1}]) for start in ("59:52", "59:54", "59:56", "59:58", "00:00")
+        ]
+
+
+async def test_windows_of_rows() -> None:
+    """The mean of the last three, with every row: what was there together goes together."""
+    async with desk(nodes(count=3, every=1, values=MEAN)) as made:
+        letters = [made.hand_in({"t": t}, "in/1") for t in (1, 2, 3, 4)]
+        for letter in letters:
+            await letter.acknowledged.wait()
+        assert made.bodies() == [{"count": 3, "m": 2.0}, {"count": 3, "m": 3.0}]
+
+
+async def test_what_is_wrong_with_a_message_costs_that_message() -> None:
+    """It is in no window, and says why."""
+    async with desk(nodes(size="10s", time="ts", by="machine", values=MEAN)) as made:
+        good: Written = {"ts": 1, "machine": "a", "t": 1}
+        wrong: list[Written] = [{"ts": None}, {"ts": "noon"}, {"ts": 9e12}, {"ts": 33e9}, {"machine": [1]}, {"t": "x"}]
+        letters = [made.hand_in({**good, **fault}, "in/1") for fault in wrong]
+        letters.append(made.hand_in(good, "in/1"))
+        letters.append(made.hand_in({**good, "ts": 10, "t": None}, "in/1"))
+        for letter in letters:
+            await letter.acknowledged.wait()
+        assert [error for _, error in made.letters()] == [
+            "time: null is no time; give seconds since 1970, or an ISO 8601 text",
+            "time: 'noon' is no ISO 8601 time",
+            "time: 9000000000000.0 lies outside the years 1900 to 9000; is it in milliseconds?",
+            "the time 33000000000.0 is further ahead of the clock than `ahead` allows",
+            "by: machine gives [1], which is no key; make it a text, a number or a truth value",
+            'values.m: "x" is no number',
+        ]
+        (body,) = await published(made, 1)
+        assert isinstance(body, dict)
+        assert (body["count"], body["m"]) == (1, 1.0)
+
+
+async def test_without_a_time_the_clock_closes_windows() -> None:
+    """No message is needed for it, and none is lost."""
+    async with desk(nodes(size="20ms", values={"n": {"use": "count"}})) as made:
+        for _ in range(20):
+            await made.answered({}, "in/1")
+        await until(lambda: sum(body["count"] for body in made.bodies()) >= 20)  # type: ignore[index]
+        assert sum(body["n"] for body in made.bodies()) == 20  # type: ignore[index]
+
+
+@pytest.mark.parametrize("params", [{"size": "10s", "time": "ts"}, {"count": 100}])
+async def test_after_a_silence_open_windows_close(params: Written) -> None:
+    """So that the last one of a day comes out."""
+    async with desk(nodes(idle="10ms", **params)) as made:
+        await made.answered({"ts": 1}, "in/1")
+        (body,) = await published(made, 1)
+        assert isinstance(body, dict)
+        assert body["count"] == 1
+
+
+async def test_a_new_version_takes_up_the_open_windows(tmp_path: Path) -> None:
+    """And one that makes windows otherwise begins anew."""
+    async with desk(nodes(count=3), state=tmp_path) as made:
+        await made.answered({}, "in/1")
+        await made.answered({}, "in/1")
+        await made.load(nodes(count=3), version=2, state=tmp_path)
+        await made.answered({}, "in/1")
+        assert made.bodies() == [{"count": 3}]
+        await made.answered({}, "in/1")
+        await made.load(nodes(count=2), version=3, state=tmp_path)
+        await made.answered({}, "in/1")
+        assert len(made.bodies()) == 1
+        await made.answered({}, "in/1")
+        assert made.bodies() == [{"count": 3}, {"count": 2}]
+
+
+async def test_a_result_whose_run_did_not_end_is_given_again(tmp_path: Path) -> None:
+    """It lies on disk until it is published."""
+    store = WindowStore(tmp_path / "w")
+    windows = CountWindows(Grid(3, 3), [])
+    store.restore(windows, "of another making")
+    store.write(windows, [], [(7, {"count": 3, "left": "over"})])
+    store.close()
+    async with desk(nodes(count=3), state=tmp_path) as made:
+        assert await published(made, 1) == [{"count": 3, "left": "over"}]
+    store = WindowStore(tmp_path / "w")
+    assert store.restore(windows, "of another making").results == []
+    store.close()
+
+
+async def test_a_row_that_cannot_be_kept_fails_its_message(tmp_path: Path) -> None:
+    """The one behind it, when there is room again, does not."""
+    async with desk(nodes(count=2), state=tmp_path) as made:
+        other = sqlite3.connect(tmp_path / "w" / "windows.sqlite")
+        other.execute("CREATE TRIGGER full BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        await made.answered({}, "in/1")
+        assert made.letters() == [("w", "what is in the windows cannot be kept: disk full")]
+        other.execute("DROP TRIGGER full")
+        other.close()
+        await made.answered({}, "in/1")
+        assert made.bodies() == [{"count": 2}]
