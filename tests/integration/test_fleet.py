@@ -269,7 +269,7 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
 def test_a_mistake_has_its_place_and_changes_nothing(fleet: Fleet, mistake: str) -> None:
     """One wrong document refuses all of them, says which part of it is wrong, and leaves everything as it was.
 
-    (defect 31)
+    (defects 31, 39)
     """
     make, where, message = MISTAKES[mistake]
     documents = make(fleet)

@@ -149,7 +149,7 @@ async def test_a_pipeline_that_keeps_failing_can_be_removed(broker: BrokerAddres
 async def test_a_model_that_cannot_be_loaded_leaves_the_old_one_answering(
     broker: BrokerAddress, tmp_path: Path
 ) -> None:
-    """The status is degraded and says why; the next good version mends it."""
+    """The status is degraded and says why; the next good version mends it (defect 39)."""
     (tmp_path / "m2.onnx").write_bytes(b"no model")
     async with desk(broker) as table, device(broker) as person:
         table.supervisor.apply({"p": scoring(tmp_path, 1)})

@@ -61,7 +61,7 @@ async def test_a_library_joins_what_its_inputs_gave(broker: BrokerAddress, tmp_p
 async def test_a_message_that_fails_becomes_a_dead_letter(
     broker: BrokerAddress, tmp_path: Path, payload: bytes, node: str, error: str
 ) -> None:
-    """The letter holds the payload as it was, and says where and why; the next message is answered."""
+    """The letter holds the payload as it was, and says where and why; the next message is answered (defect 41)."""
     async with desk(broker) as table, device(broker) as person:
         table.supervisor.apply({"p": scoring(tmp_path, 1)})
         await table.serving()

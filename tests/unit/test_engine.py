@@ -249,7 +249,10 @@ async def test_only_what_is_behind_a_waiting_node_waits() -> None:
 
 
 async def test_each_waiting_run_gets_a_message_of_its_own() -> None:
-    """Messages answer runs in the order in which these began to wait; one for which nobody waits is dropped."""
+    """Messages answer runs in the order in which these began to wait; one for which nobody waits is dropped.
+
+    (defect 34)
+    """
     async with desk(WAITING, work_type(Counter())) as on:
         on.hand_in("too early", "t/reply")
         letters = [on.hand_in(number) for number in range(3)]
@@ -495,7 +498,10 @@ async def test_a_model_that_was_swapped_out_is_let_go_at_once(tmp_path: Path) ->
 
 
 async def test_statistics_and_outcomes_are_kept() -> None:
-    """Each node says how often it ran, failed and was skipped; the last messages can be looked at, newest first."""
+    """Each node says how often it ran, failed and was skipped; the last messages can be looked at, newest first.
+
+    Each has an outcome of its own (defect 34).
+    """
     nodes = [IN, work("a", "n0", odd="skip"), work("b", "a")]
     async with desk(nodes, work_type(Counter())) as on:
         for value in (*range(30), b"{"):
