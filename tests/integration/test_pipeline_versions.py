@@ -95,6 +95,16 @@ def test_diff(site: Site, name: str) -> None:
     assert (told["old"], told["new"], told["changes"]["removed"][0]["id"]) == (2, 1, "aside")
 
 
+def test_pause(site: Site, name: str) -> None:
+    """Pausing and going on are versions like others; saying it twice makes none."""
+    for said in (f"{name} is paused: version 3", f"{name} is paused already"):
+        assert said in site.run("pipeline", "pause", name).stderr
+    assert site.ask("pipeline", "show", name)["spec"]["paused"] is True
+    assert f"{name} goes on: version 4" in site.run("pipeline", "resume", name).stderr
+    assert site.run("pipeline", "diff", name, "2", "4").stdout == ""
+    assert site.ask("pipeline", "history", name)[0]["made_by"] == "tidemill pipeline resume"
+
+
 def test_export(site: Site, name: str) -> None:
     """What is exported is applied as what it is: nothing is changed by it, and an old version is brought back."""
     assert [change.action for change in apply(site, site.run("pipeline", "export", name).stdout)] == ["unchanged"]

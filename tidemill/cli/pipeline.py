@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli import dead_letters, pipeline_replay, pipeline_versions
+from tidemill.cli import dead_letters, pipeline_pause, pipeline_replay, pipeline_versions
 from tidemill.cli.extras import load
 from tidemill.cli.options import Json, Name
 from tidemill.cli.output import print_list, print_one
@@ -18,6 +18,7 @@ app = typer.Typer(
     help="See pipelines and their versions, and run one without controller or agent.", no_args_is_help=True
 )
 app.add_typer(pipeline_versions.app)
+app.add_typer(pipeline_pause.app)
 app.add_typer(pipeline_replay.app)
 app.add_typer(dead_letters.app, name="dead-letters")
 

@@ -28,6 +28,16 @@ def nodes_of(spec: "PipelineSpec") -> str:
     )
 
 
+def figures_of(pipeline: "PipelineView") -> str:
+    """How often each node ran on each edge, and how long that took, a line each."""
+    return "\n".join(
+        f"{edge}: {node} ran {figures.ran}, failed {figures.failed}, skipped {figures.skipped}; mean "
+        f"{figures.mean_s * 1000:.3f} ms, half under {figures.p50_s * 1000:.3g}, 99 % under {figures.p99_s * 1000:.3g}"
+        for edge, status in pipeline.edges.items()
+        for node, figures in status.nodes.items()
+    )
+
+
 COLUMNS: Columns["PipelineView"] = {
     "NAME": lambda pipeline: pipeline.spec.name,
     "VERSION": lambda pipeline: pipeline.version,
@@ -41,6 +51,7 @@ FIELDS: Columns["PipelineView"] = {
     "nodes": lambda pipeline: nodes_of(pipeline.spec),
     "dead letters": lambda pipeline: pipeline.spec.dead_letters,
     "edges": edges_of,
+    "figures": figures_of,
 }
 VERSION_FIELDS: Columns["PipelineVersionView"] = {
     "name": lambda version: version.spec.name,
