@@ -1,6 +1,7 @@
 """Expressions: what they give, what they are refused for, and what no message can make them do."""
 
 import copy
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_runtime import expressions
+from pipeline_runtime import bounded_jsonata
 from pipeline_runtime.expressions import Expression
 from schemas.errors import BadPayload
 
@@ -110,14 +111,14 @@ def test_what_cannot_be_evaluated_costs_the_message(text: str, said: str) -> Non
 )
 def test_an_expression_that_goes_round_in_circles_is_ended(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time, of CPU."""
-    monkeypatch.setattr(expressions, "LIMIT_S", 0.05)
+    monkeypatch.setattr(bounded_jsonata, "LIMIT_S", 0.05)
     with pytest.raises(BadPayload, match="no result after"):
         Expression(text).evaluate({})
 
 
 def test_a_result_that_outgrows_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step of this one doubles it."""
-    monkeypatch.setattr(expressions, "MOST_ITEMS", 1000)
+    monkeypatch.setattr(bounded_jsonata, "MOST_ITEMS", 1000)
     with pytest.raises(BadPayload, match="more than 1000 values"):
         Expression('$reduce([1..60], function($a, $b){ {"x": $a, "y": $a} }, 1)').evaluate({})
 
@@ -125,6 +126,12 @@ def test_a_result_that_outgrows_the_memory_is_refused(monkeypatch: pytest.Monkey
 def test_the_interpreter_is_left_as_it_was() -> None:
     """The library asks for ten thousand frames, which may be more than the stack holds."""
     assert sys.getrecursionlimit() < 10_000
+
+
+def test_who_has_no_expressions_does_without_their_library() -> None:
+    """It takes two megabytes of each worker."""
+    code = "import sys, pipeline_runtime.builtin as b; b.builtin_types(); sys.exit('jsonata' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_nothing_is_kept_from_one_evaluation_to_the_next() -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from pipeline_runtime.broker import Told
 from pipeline_runtime.panes import Grid
 from pipeline_runtime.window_store import WindowStore
 from pipeline_runtime.windows import CountWindows
@@ -148,6 +150,39 @@ async def test_a_result_whose_run_did_not_end_is_given_again(tmp_path: Path) -> 
     store = WindowStore(tmp_path / "w")
     assert store.restore(windows, "of another making").results == []
     store.close()
+
+
+async def test_a_result_lies_on_disk_until_it_is_published(tmp_path: Path) -> None:
+    """Whether it is a message's own or begins a run; the message is not acknowledged before that."""
+    async with desk(nodes(size=10, time="ts", by="m"), state=tmp_path) as made:
+        other = sqlite3.connect(tmp_path / "w" / "windows.sqlite")
+
+        def on_disk() -> int:
+            (count,) = other.execute("SELECT COUNT(*) FROM results").fetchone()
+            return int(count)
+
+        for machine in "ab":
+            await made.answered({"ts": 1, "m": machine}, "in/1")
+        with holding(made) as held:
+            letter = made.hand_in({"ts": 11, "m": "a"}, "in/1")
+            await until(lambda: len(held) == 2)
+            assert on_disk() == 2
+            assert not letter.acknowledged.is_set()
+            for told in held:
+                told(None)
+        await letter.acknowledged.wait()
+        await made.answered({"ts": 12, "m": "a"}, "in/1")
+        assert on_disk() == 0
+        other.close()
+
+
+@contextmanager
+def holding(made: Desk) -> Iterator[list[Told]]:
+    """The broker takes publications, and does not say so."""
+    held: list[Told] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made, "publish", lambda _, told: held.append(told))
+        yield held
 
 
 async def test_a_row_that_cannot_be_kept_fails_its_message(tmp_path: Path) -> None:
