@@ -10,6 +10,7 @@ from functools import partial
 from time import perf_counter_ns
 from typing import Protocol
 
+from pipeline_runtime.beginning import begun
 from pipeline_runtime.broker import Broker, Message, Publication
 from pipeline_runtime.crash_guard import CrashGuard
 from pipeline_runtime.delivery import deliver
@@ -139,8 +140,11 @@ class Run:
                 self._try_again_or_fail(step, result)
                 return
             if isinstance(result, Awaitable):
+                future = begun(result)
+                if future.done():
+                    self._settle(step, future, began_ns)
+                    return
                 self.durations_ns[place] = began_ns
-                future = asyncio.ensure_future(result)
                 self._waiting[place] = future
                 future.add_done_callback(partial(self._came, step))
                 return
@@ -156,18 +160,22 @@ class Run:
         """What a node waited for is there."""
         del self._waiting[step.position]
         if self.failure is None and not self._over:
-            error = (
-                asyncio.CancelledError("what it waited for was cancelled") if future.cancelled() else future.exception()
-            )
-            if error is not None:
-                self._try_again_or_fail(step, error)
-            else:
-                self._keep(step, future.result(), self.durations_ns[step.position])
+            self._settle(step, future, self.durations_ns[step.position])
+            if self.failure is None:
                 self.advance()
-                return
-        elif not future.cancelled():
+            return
+        if not future.cancelled():
             future.exception()  # seen
         self._end_if_done()
+
+    def _settle(self, step: LaneStep, future: "asyncio.Future[object]", began_ns: int) -> None:
+        """Keep what a future holds that is done."""
+        if future.cancelled():
+            self._try_again_or_fail(step, asyncio.CancelledError("what it waited for was cancelled"))
+        elif (error := future.exception()) is not None:
+            self._try_again_or_fail(step, error)
+        else:
+            self._keep(step, future.result(), began_ns)
 
     def _try_again_or_fail(self, step: LaneStep, error: BaseException) -> None:
         tried, policy = self._attempts.get(step.position, 0), step.on_error
@@ -205,10 +213,6 @@ class Run:
                 del self._waiting[place]
         for expected in self._expected:
             expected.cancel()
-
-    def end_if_done(self) -> None:
-        """For one that failed before it began."""
-        self._end_if_done()
 
     def _end_if_done(self) -> None:
         if self._over or self._todo or self._waiting or self._unsent:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
@@ -85,6 +86,18 @@ class Fork(Node):
         return Branches({"odd" if isinstance(value, int) and value % 2 else "even": value})
 
 
+class Eager(Node):
+    """Async, though there is nothing to wait for."""
+
+    def __init__(self, params: ForkParams, fittings: Fittings) -> None:
+        self._made_of = params, fittings
+
+    async def resolve(self, value: object, _run: Run, /) -> object:
+        """The input, in a task of its own."""
+        assert asyncio.current_task() is not None
+        return value
+
+
 FORK = NodeType("fork", ForkParams, Fork, doc="", example="", may_skip=True, branches=lambda _: ("even", "odd"))
 IN: Written = {"id": "n0", "type": "mqtt_sub", "topic": "t/in"}
 
@@ -160,6 +173,17 @@ async def test_siblings_wait_at_the_same_time() -> None:
         await until_acknowledged([letter])
         assert orjson.loads(on.results["end"]) == {"end": {"left": {"left": 1}, "right": {"right": 1}}}
         assert asked["end"] == 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="coroutines begin at once from Python 3.12 on")
+async def test_a_coroutine_that_need_not_wait_takes_no_turn_of_the_loop() -> None:
+    """Its answer is published in the turn in which its message was begun, as that of a plain function."""
+    eager = NodeType("eager", ForkParams, Eager, doc="", example="")
+    async with desk([IN, {"id": "e", "type": "eager", "inputs": ["n0"]}, pub("e")], eager) as on:
+        letter = on.hand_in(1)
+        await asyncio.sleep(0)
+        assert on.bodies() == [1]
+        await until_acknowledged([letter])
 
 
 @pytest.mark.parametrize("rounds", [0, 2])
