@@ -31,6 +31,7 @@ from pipeline_runtime.statistics import NodeStatistics
 from pipeline_runtime.together import advance_together
 from pipeline_runtime.turns import Orders
 from schemas.errors import TidemillError
+from schemas.pipelines import NodeFigures
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +120,15 @@ class Engine:
         finally:
             self._held -= 1
             self._look()
+
+    def figures(self) -> dict[str, NodeFigures]:
+        """What each node did, by its id."""
+        nodes = self.loaded.nodes if self.loaded else {}
+        return {
+            node: statistics.figures().model_copy(update={"notes": dict(nodes[node].node.notes())})
+            for node, statistics in self.statistics.items()
+            if node in nodes
+        }
 
     def be_bold(self) -> None:
         """Take many messages in hand again."""

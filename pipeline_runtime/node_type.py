@@ -93,6 +93,10 @@ class Node(ABC):
     async def close(self) -> None:  # noqa: B027 - as above
         """Let go of what ``open`` took: called once, when the last run that uses the node has ended."""
 
+    def notes(self) -> Mapping[str, float]:
+        """What the node has counted, for people to see; by a short word each."""
+        return {}
+
     @abstractmethod
     def resolve(self, value: object, run: "Run", /) -> object | Awaitable[object]:
         """The node's result, ``SKIPPED``, or, when it must wait for something, an awaitable of either.

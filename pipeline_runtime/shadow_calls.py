@@ -26,6 +26,12 @@ class ShadowCalls(BatchNode):
         self._calls = model_calls(params, fittings, others)
         self._waiting = 0
 
+    def notes(self) -> Mapping[str, float]:
+        """How often the two agreed, and how long this one takes."""
+        counters = self.counters
+        counts = {"agreed": counters.agreed, "disagreed": counters.disagreed}
+        return {**counts, "failed": counters.failed, "missed": counters.missed, "mean_s": counters.mean_s}
+
     async def close(self) -> None:
         """Nobody waits for an answer any more."""
         await self._calls.close()

@@ -65,6 +65,7 @@ class NodeFigures(BaseModel):
     mean_s: NonNegativeFloat = 0.0
     p50_s: NonNegativeFloat = 0.0  # this and the next to a factor of two
     p99_s: NonNegativeFloat = 0.0
+    notes: dict[str, float] = {}  # what else the node counts, such as how often a shadow agreed
 
 
 class NodeOutcome(BaseModel):

@@ -170,7 +170,7 @@ class _Serving:
             answered=counters.answered,
             failed=counters.failed,
             dropped=self._engine.backlog.dropped + self._link.dropped,
-            nodes={node: statistics.figures() for node, statistics in self._engine.statistics.items()},
+            nodes=self._engine.figures(),
         )
 
     async def show_life(self) -> None:

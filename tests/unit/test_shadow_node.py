@@ -16,6 +16,7 @@ from pipeline_runtime.onnx_model import OnnxModel
 from pipeline_runtime.shadow_calls import ShadowCalls
 from schemas.errors import BadInput
 from tests import onnx_graphs
+from tests.unit.engine_desk import Written, desk, until_acknowledged
 
 RUN: Any = None  # a model does not look at it
 
@@ -40,6 +41,24 @@ async def came(result: object) -> Mapping[str, object]:
     comparison = await result if isinstance(result, Awaitable) else result
     assert isinstance(comparison, Mapping)
     return comparison
+
+
+async def test_people_see_how_often_they_agreed(doubling: Path, tmp_path: Path) -> None:
+    """The engine's figures have what a shadow counts; what it does changes no answer."""
+    other = onnx_graphs.times(tmp_path / "other.onnx", 3.0)
+    nodes: list[Written] = [
+        {"id": "in", "type": "mqtt_sub", "topic": "t/in"},
+        {"id": "predict", "type": "model", "model": "m", "inputs": ["in"]},
+        {"id": "compare", "type": "shadow", "model": "n", "against": "predict", "inputs": ["in", "predict"]},
+        {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["predict"]},
+    ]
+    async with desk(nodes, models={"m": doubling, "n": other}) as on:
+        await until_acknowledged([on.hand_in([[value, 0]]) for value in (0, 1, 2)])
+        assert on.bodies() == [[[0.0, 0.0]], [[2.0, 0.0]], [[4.0, 0.0]]]
+        notes = on.engine.figures()["compare"].notes
+    assert {word: notes[word] for word in ("agreed", "disagreed", "failed", "missed")} == {
+        "agreed": 1, "disagreed": 2, "failed": 0, "missed": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("slow", [False, True])

@@ -33,6 +33,7 @@ def figures_of(pipeline: "PipelineView") -> str:
     return "\n".join(
         f"{edge}: {node} ran {figures.ran}, failed {figures.failed}, skipped {figures.skipped}; mean "
         f"{figures.mean_s * 1000:.3f} ms, half under {figures.p50_s * 1000:.3g}, 99 % under {figures.p99_s * 1000:.3g}"
+        + "".join(f", {word} {number:.4g}" for word, number in figures.notes.items())
         for edge, status in pipeline.edges.items()
         for node, figures in status.nodes.items()
     )
