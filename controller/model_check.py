@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from pipeline_runtime.onnx_model import OnnxModel
+from pipeline_runtime.models.onnx_model import OnnxModel
 from schemas.errors import TidemillError
 
 _MAX_BYTES = 2 * 1024**3  # protobuf's own limit

@@ -9,8 +9,8 @@ from controller.stores.live_runs import wanted_runs
 from controller.stores.models import resolve
 from controller.stores.serving import list_deployments, newest_library, newest_pipeline
 from controller.stores.tables import EdgeRow
+from pipeline_runtime.compiling.steps import links_of
 from pipeline_runtime.installed import node_types
-from pipeline_runtime.steps import links_of
 from schemas.fleet import DeploymentSpec, LibrarySpec
 from schemas.manifest import Manifest, WantedModel, WantedPipeline, WantedRun
 from schemas.names import BlobRef, FileRef, ModelRef, model_ref

@@ -13,9 +13,9 @@ from schemas.names import Identifier, LibraryName, ModelRef
 
 if TYPE_CHECKING:  # the controller checks pipelines, and must not load onnxruntime for that
     from pipeline_runtime.broker import Message
-    from pipeline_runtime.library_module import Library
-    from pipeline_runtime.onnx_model import OnnxModel
-    from pipeline_runtime.run import Run
+    from pipeline_runtime.libraries.library_module import Library
+    from pipeline_runtime.models.onnx_model import OnnxModel
+    from pipeline_runtime.running.run import Run
 
 
 @dataclass(frozen=True, slots=True)

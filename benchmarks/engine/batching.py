@@ -20,9 +20,9 @@ import onnxruntime as ort
 from benchmarks.engine import networks, transformer
 from benchmarks.engine.work import FEATURES
 from benchmarks.figures import Figure
+from pipeline_runtime.models.onnx_model import OnnxModel
 from pipeline_runtime.node_type import BatchNode, Fittings
 from pipeline_runtime.nodes.model import NODE, Params
-from pipeline_runtime.onnx_model import OnnxModel
 
 WAITING = 64  # messages, as many as a pipeline has in flight
 GOAL = 0.85

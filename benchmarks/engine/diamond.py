@@ -17,11 +17,11 @@ from typing import Any
 from benchmarks.figures import Figure
 from pipeline_runtime.broker import Publication
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.graph import compile as compile_graph
-from pipeline_runtime.loading import load
+from pipeline_runtime.compiling.graph import compile as compile_graph
 from pipeline_runtime.node_type import Node, NodeParams, NodeType, Registry
-from pipeline_runtime.payloads import decode, encode
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.loading import load
+from pipeline_runtime.running.run import Run
+from pipeline_runtime.values.payloads import decode, encode
 from schemas.pipelines import PipelineSpec
 from tests.unit.engine_desk import Desk, Letter, Written, until_acknowledged
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from pipeline_runtime.compiling.steps import links_of
 from pipeline_runtime.installed import node_types
-from pipeline_runtime.steps import links_of
 from schemas.collections import CollectionSpec
 from schemas.pipelines import PipelineSpec
 from schemas.topics import as_filter

@@ -9,12 +9,12 @@ from controller.data.query_check import QueryCheck
 from controller.fleets.library_check import check_library
 from controller.schedule import check_schedule
 from controller.stores.collection_changes import added_columns, check_new, check_topics
-from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.compiling.graph import compile as compile_graph
+from pipeline_runtime.compiling.problems import BadPipeline
+from pipeline_runtime.compiling.steps import links_of
 from pipeline_runtime.installed import node_types
-from pipeline_runtime.library_module import MAX_SOURCE_BYTES
+from pipeline_runtime.libraries.library_module import MAX_SOURCE_BYTES
 from pipeline_runtime.node_type import Links
-from pipeline_runtime.problems import BadPipeline
-from pipeline_runtime.steps import links_of
 from schemas.collections import CollectionSpec
 from schemas.errors import BadInput, Conflict, NotFound
 from schemas.fleet import (

@@ -2,7 +2,7 @@
 
 import ast
 
-from pipeline_runtime.library_module import MAX_SOURCE_BYTES
+from pipeline_runtime.libraries.library_module import MAX_SOURCE_BYTES
 from schemas.errors import BadInput
 
 

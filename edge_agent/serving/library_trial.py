@@ -14,7 +14,7 @@ from contextlib import suppress
 from edge_agent.serving.importing import make_importable
 from edge_agent.serving.worker_process import PASSED_ON
 from edge_agent.serving.worker_protocol import Load, read_order
-from pipeline_runtime.library_module import Library
+from pipeline_runtime.libraries.library_module import Library
 from schemas.errors import BadInput
 
 TIMEOUT_S = 120.0

@@ -12,11 +12,11 @@ from pathlib import Path
 from edge_agent.serving.importing import make_importable
 from edge_agent.serving.link_broker import LinkBroker
 from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Load, Order, Show, Shown, Stop, WorkerStatus
-from pipeline_runtime.crash_guard import CrashGuard
-from pipeline_runtime.engine import Engine
-from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.compiling.graph import compile as compile_graph
 from pipeline_runtime.installed import node_types
-from pipeline_runtime.loading import load
+from pipeline_runtime.running.crash_guard import CrashGuard
+from pipeline_runtime.running.engine import Engine
+from pipeline_runtime.running.loading import load
 from schemas.errors import TidemillError, Unreachable
 from schemas.report import PipelineState
 from transport.mqtt import Link, connect

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from edge_agent.serving.state_folders import StateFolders
-from pipeline_runtime.spool import FILE_NAME, Spool
+from pipeline_runtime.outside.spool import FILE_NAME, Spool
 from schemas import topics
 from schemas.collected import MAX_BATCH_BYTES, RowsAck, RowsHead
 from schemas.errors import TidemillError, Unreachable

@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline_runtime.fields import FieldPath, field_of
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
-from pipeline_runtime.payloads import encode
-from pipeline_runtime.run import Run
-from pipeline_runtime.spool import FILE_NAME, Gathered, Spool
+from pipeline_runtime.outside.spool import FILE_NAME, Gathered, Spool
+from pipeline_runtime.running.run import Run
+from pipeline_runtime.values.fields import FieldPath, field_of
+from pipeline_runtime.values.payloads import encode
 from schemas.collected import MAX_ROW_BYTES
 from schemas.errors import BadInput, BadPayload, Unreachable
 from schemas.names import Identifier

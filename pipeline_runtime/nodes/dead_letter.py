@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline_runtime.dead_letters import letter_of
 from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.dead_letters import letter_of
+from pipeline_runtime.running.run import Run
 
 
 class Params(NodeParams):

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline_runtime.formats import codec
-from pipeline_runtime.http_patience import Patience
 from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType
-from pipeline_runtime.payloads import encode
-from pipeline_runtime.run import Run
-from pipeline_runtime.url_template import check_url, filled
+from pipeline_runtime.outside.http_patience import Patience
+from pipeline_runtime.outside.url_template import check_url, filled
+from pipeline_runtime.running.run import Run
+from pipeline_runtime.values.formats import codec
+from pipeline_runtime.values.payloads import encode
 from schemas.names import Duration
 
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
@@ -66,7 +66,7 @@ class Http(Node):
     """Sends its input, and gives the answer."""
 
     def __init__(self, params: Params, fittings: Fittings) -> None:  # noqa: ARG002 - as every node is made
-        from pipeline_runtime.http_calls import HttpCalls, Request  # noqa: PLC0415 - the controller makes no calls
+        from pipeline_runtime.outside.http_calls import HttpCalls, Request  # noqa: PLC0415 - the controller makes no calls
 
         self._params, self._request = params, Request
         self._has_body = params.method not in _WITHOUT_BODY

@@ -7,12 +7,12 @@ from functools import partial
 
 from pydantic import Field
 
-from pipeline_runtime.library_calls import LibraryCalls
-from pipeline_runtime.library_context import Context
-from pipeline_runtime.library_module import FOREIGN, Library
-from pipeline_runtime.library_values import IMMUTABLE, as_result, copied
+from pipeline_runtime.libraries.library_calls import LibraryCalls
+from pipeline_runtime.libraries.library_context import Context
+from pipeline_runtime.libraries.library_module import FOREIGN, Library
+from pipeline_runtime.libraries.library_values import IMMUTABLE, as_result, copied
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.run import Run
 from schemas.errors import BadInput, BadPayload
 from schemas.names import Duration, LibraryName
 

@@ -52,7 +52,7 @@ class Params(NodeParams):
 
 def make(params: Params, fittings: Fittings) -> Node:
     """The node itself. Only who runs pipelines needs numpy: a controller that checks them does not load it."""
-    from pipeline_runtime.model_fitting import model_calls  # noqa: PLC0415
+    from pipeline_runtime.models.model_fitting import model_calls  # noqa: PLC0415
 
     return model_calls(params, fittings, fittings.inputs)
 

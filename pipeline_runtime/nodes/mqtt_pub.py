@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from pipeline_runtime.broker import Publication
-from pipeline_runtime.formats import Format, codec
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.run import Run
+from pipeline_runtime.values.formats import Format, codec
 from schemas.errors import BadPayload
 from schemas.topics import as_filter, check_template, filled, names_in
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from pipeline_runtime.broker import Message
-from pipeline_runtime.fields import FieldPath, field_of
-from pipeline_runtime.formats import Format, codec
 from pipeline_runtime.node_type import Fittings, Links, NodeParams, NodeType, RootNode
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.run import Run
+from pipeline_runtime.values.fields import FieldPath, field_of
+from pipeline_runtime.values.formats import Format, codec
 from schemas.errors import BadPayload
 from schemas.names import Duration
 from schemas.topics import as_filter, check_pattern, names_in

@@ -23,7 +23,7 @@ class Params(model.Params):
 
 def make(params: Params, fittings: Fittings) -> Node:
     """The node itself; see the model node for why it is imported here."""
-    from pipeline_runtime.shadow_calls import ShadowCalls  # noqa: PLC0415
+    from pipeline_runtime.models.shadow_calls import ShadowCalls  # noqa: PLC0415
 
     return ShadowCalls(params, fittings)
 

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline_runtime.expressions import Expression, ExpressionText
+from pipeline_runtime.language.expressions import Expression, ExpressionText
 from pipeline_runtime.node_type import Branches, Fittings, Node, NodeParams, NodeType
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.run import Run
 from schemas.names import Identifier
 
 

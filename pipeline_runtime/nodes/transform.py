@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from pipeline_runtime.expressions import Expression, ExpressionText
+from pipeline_runtime.language.expressions import Expression, ExpressionText
 from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.run import Run
 
 
 class Params(NodeParams):

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline_runtime.expressions import ExpressionText
+from pipeline_runtime.language.expressions import ExpressionText
 from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType
-from pipeline_runtime.panes import Grid
+from pipeline_runtime.windows.panes import Grid
 from schemas.names import Duration, Identifier
 
 Use = Literal["count", "sum", "mean", "min", "max", "first", "last", "stddev", "median", "quantile", "rows"]
@@ -95,7 +95,7 @@ class Params(NodeParams):
 
 def make(params: Params, fittings: Fittings) -> Node:
     """The node itself. Who only checks pipelines needs no SQLite."""
-    from pipeline_runtime.window_node import WindowNode  # noqa: PLC0415
+    from pipeline_runtime.windows.window_node import WindowNode  # noqa: PLC0415
 
     return WindowNode(params, fittings)
 

@@ -11,10 +11,10 @@ from onnx import defs, numpy_helper
 from onnx.backend.test.case.test_case import TestCase
 from onnx.backend.test.loader import load_model_tests
 
-from pipeline_runtime.model_calls import ModelCalls
+from pipeline_runtime.models.model_calls import ModelCalls
+from pipeline_runtime.models.onnx_model import OnnxModel
 from pipeline_runtime.node_type import Fittings
 from pipeline_runtime.nodes.model import NODE, Params
-from pipeline_runtime.onnx_model import OnnxModel
 from schemas.errors import TidemillError
 
 APART = "its rows are not answered together"

@@ -16,7 +16,7 @@ import pytest
 
 from controller.data.collected import CollectedRows
 from controller.stores.collections import CollectionStore
-from pipeline_runtime.spool import Spool
+from pipeline_runtime.outside.spool import Spool
 from schemas.broker import BrokerAddress
 from schemas.collected import RowsAck, RowsHead
 from schemas.collections import CollectionSpec, ColumnType

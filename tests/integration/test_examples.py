@@ -16,10 +16,10 @@ from edge_agent.execution.docker_executor import DockerExecutor
 from edge_agent.execution.images import availability
 from edge_agent.execution.install_settings import InstallSettings
 from edge_agent.execution.process_executor import ProcessExecutor
-from pipeline_runtime import graph
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.library_module import Library
-from pipeline_runtime.onnx_model import OnnxModel
+from pipeline_runtime.compiling import graph
+from pipeline_runtime.libraries.library_module import Library
+from pipeline_runtime.models.onnx_model import OnnxModel
 from schemas.broker import BrokerAddress
 from schemas.errors import TaskFailed
 from schemas.fleet import Fleet, JobDocument, PipelineDocument

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline_runtime.node_type import SKIPPED, Fittings, Node, NodeParams, NodeType
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.run import Run
 from schemas.errors import BadPayload
 
 

@@ -11,10 +11,10 @@ import orjson
 
 from pipeline_runtime.broker import Publication, Take, Told
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.engine import Engine
-from pipeline_runtime.graph import compile as compile_graph
-from pipeline_runtime.loading import load
+from pipeline_runtime.compiling.graph import compile as compile_graph
 from pipeline_runtime.node_type import NodeType, Registry
+from pipeline_runtime.running.engine import Engine
+from pipeline_runtime.running.loading import load
 from schemas.pipelines import NodeSpec, PipelineSpec
 from schemas.topics import matches
 

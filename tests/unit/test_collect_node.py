@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline_runtime.node_type import Fittings
 from pipeline_runtime.nodes.collect import NODE, Params
-from pipeline_runtime.spool import FILE_NAME, REMEMBERED, Gathered, Spool
+from pipeline_runtime.outside.spool import FILE_NAME, REMEMBERED, Gathered, Spool
 from schemas.collected import MAX_BATCH_BYTES, MAX_ROW_BYTES
 from schemas.errors import BadInput
 from tests.unit.engine_desk import Written, desk, until_acknowledged

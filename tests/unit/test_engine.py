@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, Fittings, Node, NodeParams, NodeType
-from pipeline_runtime.run import Run
-from pipeline_runtime.turns import Order, Turns
+from pipeline_runtime.running.run import Run
+from pipeline_runtime.running.turns import Order, Turns
 from schemas.errors import BadInput, BadPayload
 from tests import onnx_graphs
 from tests.unit.engine_desk import Written, desk, until_acknowledged

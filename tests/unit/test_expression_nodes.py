@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.graph import compile as compile_graph
-from pipeline_runtime.problems import BadPipeline
+from pipeline_runtime.compiling.graph import compile as compile_graph
+from pipeline_runtime.compiling.problems import BadPipeline
 from schemas.pipelines import NodeSpec, PipelineSpec
 from tests.unit.engine_desk import Written, desk
 

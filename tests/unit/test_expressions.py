@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_runtime import bounded_jsonata
-from pipeline_runtime.expressions import Expression
+from pipeline_runtime.language import bounded_jsonata
+from pipeline_runtime.language.expressions import Expression
 from schemas.errors import BadPayload
 
 READING = {"temperature": 31.5, "machine": "m1", "gone": None, "rows": [{"a": 1, "b": 2}, {"a": 3, "b": 4}], "none": []}

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.graph import compile as compile_graph
-from pipeline_runtime.plan import Plan
-from pipeline_runtime.problems import BadPipeline
+from pipeline_runtime.compiling.graph import compile as compile_graph
+from pipeline_runtime.compiling.plan import Plan
+from pipeline_runtime.compiling.problems import BadPipeline
 from schemas.pipelines import NodeSpec, PipelineSpec
 
 Written = Mapping[str, object]

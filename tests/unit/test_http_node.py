@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline_runtime.http_patience import LONGEST_PAUSE_S, Patience
 from pipeline_runtime.nodes.http import Params
-from pipeline_runtime.url_template import filled
+from pipeline_runtime.outside.http_patience import LONGEST_PAUSE_S, Patience
+from pipeline_runtime.outside.url_template import filled
 from tests.unit.engine_desk import Desk, Written, desk, until_acknowledged
 
 IN: Written = {"id": "in", "type": "mqtt_sub", "topic": "t/{line}"}

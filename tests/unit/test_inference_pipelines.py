@@ -12,8 +12,8 @@ from controller.data.training_columns import numeric_columns
 from controller.inference_pipelines import Trained, UnknownFeatures, Wish, propose
 from controller.training import trained_on
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.graph import compile as compile_graph
-from pipeline_runtime.model_feed import feed_by_features, feed_by_name
+from pipeline_runtime.compiling.graph import compile as compile_graph
+from pipeline_runtime.models.model_feed import feed_by_features, feed_by_name
 from schemas.collections import ColumnType
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, DataSelection, Lineage, ModelVersion, Signature, TensorSpec

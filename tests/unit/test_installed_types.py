@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.compiling.graph import compile as compile_graph
+from pipeline_runtime.compiling.problems import BadPipeline
 from pipeline_runtime.installed import GROUP, Offer, with_offers
 from pipeline_runtime.node_type import NodeParams, NodeType, Registry
-from pipeline_runtime.problems import BadPipeline
 from schemas.names import Identifier
 from schemas.pipelines import PipelineSpec
 from tests.node_package.acme_nodes import NODE

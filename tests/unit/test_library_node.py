@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.graph import compile as compile_graph
-from pipeline_runtime.library_module import Library
-from pipeline_runtime.library_values import as_result, copied
-from pipeline_runtime.loading import load
+from pipeline_runtime.compiling.graph import compile as compile_graph
+from pipeline_runtime.libraries.library_module import Library
+from pipeline_runtime.libraries.library_values import as_result, copied
 from pipeline_runtime.node_type import Fittings
 from pipeline_runtime.nodes import library as library_node
 from pipeline_runtime.nodes.library import LibraryNode, Params
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.loading import load
+from pipeline_runtime.running.run import Run
 from schemas.errors import BadInput, BadPayload
 from schemas.pipelines import PipelineSpec
 from tests.unit.engine_desk import Desk, Letter, Written, until_acknowledged
@@ -233,7 +233,7 @@ async def test_calls_wait_for_a_thread_and_are_not_made_once_they_are_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When every thread is busy, a message that waits in vain says so, and its call is never made."""
-    monkeypatch.setattr("pipeline_runtime.library_calls.MAX_THREADS", 1)
+    monkeypatch.setattr("pipeline_runtime.libraries.library_calls.MAX_THREADS", 1)
     library = loaded(tmp_path, HANGS)
     names: dict[str, Any] = library.exec.__globals__
     async with opened(node_of(library, thread=True, timeout_s=20)) as node:

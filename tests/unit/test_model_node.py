@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from pydantic import ValidationError
 
-from pipeline_runtime.model_calls import SLOW_S, ModelCalls
+from pipeline_runtime.models.model_calls import SLOW_S, ModelCalls
+from pipeline_runtime.models.onnx_model import OnnxModel
 from pipeline_runtime.node_type import Fittings
 from pipeline_runtime.nodes.model import NODE, Params
-from pipeline_runtime.onnx_model import OnnxModel
 from schemas.errors import BadInput, BadPayload
 from tests import onnx_graphs
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.catalog import node_schema, with_node_types
-from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.compiling.graph import compile as compile_graph
 from pipeline_runtime.node_type import NodeType
 from schemas.export import json_schema
 from schemas.pipelines import NodeSpec, PipelineSpec

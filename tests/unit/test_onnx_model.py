@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from pipeline_runtime.onnx_model import OnnxModel
+from pipeline_runtime.models.onnx_model import OnnxModel
 from schemas.errors import BadInput, BadPayload
 from tests import onnx_graphs
 
@@ -61,7 +61,7 @@ def test_a_wrong_shape_names_both_shapes(tmp_path: Path) -> None:
 def test_the_runtime_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
     """ONNX Runtime begins a telemetry session, with a file for it, when it is imported; not here."""
     subprocess.run(
-        [sys.executable, "-c", "import pipeline_runtime.onnx_model"],
+        [sys.executable, "-c", "import pipeline_runtime.models.onnx_model"],
         env=os.environ | {"TMPDIR": str(tmp_path)},
         check=True,
         timeout=60,

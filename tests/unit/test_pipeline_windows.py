@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_runtime import panes, window_store
 from pipeline_runtime.nodes.window import Params, Value
-from pipeline_runtime.panes import Grid
-from pipeline_runtime.window_rows import aggregate_of
-from pipeline_runtime.window_store import WindowStore
-from pipeline_runtime.windows import Closed, CountWindows, TimeWindows, Windows
+from pipeline_runtime.windows import panes, window_store
+from pipeline_runtime.windows.panes import Grid
+from pipeline_runtime.windows.window_rows import aggregate_of
+from pipeline_runtime.windows.window_store import WindowStore
+from pipeline_runtime.windows.windows import Closed, CountWindows, TimeWindows, Windows
 from schemas.errors import BadPayload
 
 USES = ("count", "sum", "mean", "min", "max", "first", "last", "stddev", "median", "rows")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_runtime.builtin import builtin_types
-from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.compiling.graph import compile as compile_graph
 from schemas.errors import BadInput
 from schemas.pipelines import PipelineSpec
 from tidemill.replay.answers import Outcome

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_runtime.agreement import agree
+from pipeline_runtime.models.agreement import agree
+from pipeline_runtime.models.onnx_model import OnnxModel
+from pipeline_runtime.models.shadow_calls import ShadowCalls
 from pipeline_runtime.node_type import SKIPPED, Fittings
 from pipeline_runtime.nodes.shadow import NODE, Params
-from pipeline_runtime.onnx_model import OnnxModel
-from pipeline_runtime.shadow_calls import ShadowCalls
 from schemas.errors import BadInput
 from tests import onnx_graphs
 from tests.unit.engine_desk import Written, desk, until_acknowledged

@@ -4,9 +4,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pipeline_runtime.feature_rows import rows_of
-from pipeline_runtime.small_floats import SMALL_FLOATS
-from pipeline_runtime.tensors import to_tensor
+from pipeline_runtime.models.feature_rows import rows_of
+from pipeline_runtime.models.small_floats import SMALL_FLOATS
+from pipeline_runtime.models.tensors import to_tensor
 from schemas.errors import BadPayload
 from schemas.models import TensorSpec
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipeline_runtime.broker import Told
-from pipeline_runtime.panes import Grid
-from pipeline_runtime.window_store import WindowStore
-from pipeline_runtime.windows import CountWindows
+from pipeline_runtime.windows.panes import Grid
+from pipeline_runtime.windows.window_store import WindowStore
+from pipeline_runtime.windows.windows import CountWindows
 from tests.unit.engine_desk import PATIENCE_S, Desk, Written, desk
 
 IN: Written = {"id": "in", "type": "mqtt_sub", "topic": "in/{line}"}

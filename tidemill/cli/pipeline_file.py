@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline_runtime.graph import compile as compile_graph
+from pipeline_runtime.compiling.graph import compile as compile_graph
+from pipeline_runtime.compiling.plan import Plan
+from pipeline_runtime.compiling.problems import BadPipeline
 from pipeline_runtime.installed import node_types
-from pipeline_runtime.plan import Plan
-from pipeline_runtime.problems import BadPipeline
 from schemas.errors import BadInput
 from schemas.mistakes import mistake_text, node_text, own_mistakes, place_of, place_text
 from schemas.pipelines import PipelineSpec

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline_runtime.compiling.plan import Plan
 from pipeline_runtime.node_type import SKIPPED, Branches
-from pipeline_runtime.payloads import decode, encode
-from pipeline_runtime.plan import Plan
+from pipeline_runtime.values.payloads import decode, encode
 from schemas.errors import BadInput, BadPayload, NotFound
 from schemas.topics import check_topic, matches
 from tidemill.cli.output import print_json, print_table

@@ -11,13 +11,13 @@ from time import perf_counter
 from pydantic import ValidationError
 
 from pipeline_runtime.broker import Publication
-from pipeline_runtime.engine import Engine
-from pipeline_runtime.loaded import Loaded
-from pipeline_runtime.loading import Emit, load
-from pipeline_runtime.memory_broker import FedMessage, MemoryBroker
-from pipeline_runtime.outcomes import Outcomes
-from pipeline_runtime.plan import Plan
-from pipeline_runtime.run import PENDING, Run
+from pipeline_runtime.compiling.plan import Plan
+from pipeline_runtime.running.engine import Engine
+from pipeline_runtime.running.loaded import Loaded
+from pipeline_runtime.running.loading import Emit, load
+from pipeline_runtime.running.memory_broker import FedMessage, MemoryBroker
+from pipeline_runtime.running.outcomes import Outcomes
+from pipeline_runtime.running.run import PENDING, Run
 from schemas.dead_letters import DeadLetter
 from schemas.names import LibraryName, ModelRef
 from schemas.topics import matches

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from pipeline_runtime.plan import Plan
+from pipeline_runtime.compiling.plan import Plan
 from schemas.errors import BadInput
 from schemas.topics import matches
 from tidemill.replay.answers import Outcome

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from pipeline_runtime.loaded import LiveNode, Loaded
 from pipeline_runtime.node_type import Fittings
 from pipeline_runtime.nodes.mqtt_sub import MqttSub, Params
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.loaded import LiveNode, Loaded
+from pipeline_runtime.running.run import Run
 from schemas.errors import BadPayload
 
 

@@ -1,0 +1,1 @@
+"""Checks a pipeline's document whole and makes a plan of it."""

@@ -1,0 +1,1 @@
+"""The expressions of transform, filter, switch and window."""

@@ -1,0 +1,1 @@
+"""Users' Python files in pipelines: loaded, opened, called, closed."""

@@ -1,0 +1,1 @@
+"""What reaches beyond the pipeline: web services, and rows on their way to a collection."""

@@ -1,0 +1,1 @@
+"""Takes messages through a compiled pipeline."""

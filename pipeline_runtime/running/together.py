@@ -1,0 +1,38 @@
+"""Takes several messages of one lane through a pipeline side by side, so that a node can answer them at once.
+
+    node, node, node │ model, for all of them │ node, node …
+
+Only what is there already goes together: nothing waits for others to come.
+"""
+
+from collections.abc import Sequence
+from time import perf_counter_ns
+
+from pipeline_runtime.node_type import SKIPPED, BatchNode
+from pipeline_runtime.running.lane import LaneStep
+from pipeline_runtime.running.run import Run
+
+
+def advance_together(runs: Sequence[Run]) -> None:
+    """Advance runs of one lane that were started, as far as each can go without waiting."""
+    for step in runs[0].lane.batching:
+        for run in runs:
+            run.advance(until=step.position)
+        if step.batches is not None:
+            _resolve(step, step.batches, runs)
+    for run in runs:
+        run.advance()
+
+
+def _resolve(step: LaneStep, node: BatchNode, runs: Sequence[Run]) -> None:
+    ready = [(run, value) for run in runs if (value := run.take(step)) is not SKIPPED]
+    if not ready:
+        return
+    together = [run for run, _ in ready]
+    began_ns = perf_counter_ns()
+    try:
+        results = node.resolve_many([value for _, value in ready], together)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it costs these messages and not the worker
+        results = [error] * len(ready)
+    for run, result in zip(together, results, strict=True):
+        run.accept(step, result, began_ns)

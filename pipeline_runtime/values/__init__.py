@@ -1,0 +1,1 @@
+"""Payloads as values and values as payloads."""

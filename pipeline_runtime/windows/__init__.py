@@ -1,0 +1,1 @@
+"""Rows gathered by time or number, kept through the end of a process."""
