@@ -10,6 +10,7 @@ from pipeline_runtime.language.quick_expressions import Quick, Unusual, quick
 from schemas.errors import BadPayload
 
 _SHOWN_CHARACTERS = 80
+_MOST_OF_A_REASON = 500  # characters
 
 
 class Expression:
@@ -19,7 +20,7 @@ class Expression:
     texts, lists and objects are false. What JSON has no form for, such as the bytes of a picture, is null to it.
     """
 
-    __slots__ = ("_full", "_quick", "_said", "text")
+    __slots__ = ("_full", "_quick", "text")
 
     def __init__(self, text: str) -> None:
         """Compile it.
@@ -27,16 +28,10 @@ class Expression:
         Raises:
             ValueError: saying what is wrong with it, and where.
         """
-        from pipeline_runtime.language.bounded_jsonata import Bounded, said  # noqa: PLC0415 - two megabytes, see there
+        from pipeline_runtime.language.bounded_jsonata import Bounded  # noqa: PLC0415 - two megabytes, see there
 
         self.text = text
-        self._said = said
-        try:
-            self._full = Bounded(text)
-        except RecursionError as error:
-            raise ValueError("it is nested too deep") from error
-        except Exception as error:
-            raise ValueError(said(error)) from error
+        self._full = Bounded(text)
         self._quick: Quick | None = quick(self._full.ast)
 
     def evaluate(self, value: object, topic: str = "", levels: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
@@ -53,23 +48,17 @@ class Expression:
         if self._quick is not None:
             try:
                 return self._quick(value, topic, levels or {})
-            except Unusual:
+            except (Unusual, RecursionError):
                 pass  # nothing has happened yet: the library knows what to do, or what to complain of
         try:
             return self._full.result(json_copy(value), topic, levels or {})
-        except BadPayload:
-            raise
-        except RecursionError as error:
-            raise self._failure("it calls itself too often, or its result is nested too deep") from error
-        except Exception as error:
-            raise self._failure(self._said(error)) from error
+        except BadPayload as error:
+            reason = f"{_short(self.text, _SHOWN_CHARACTERS)}: {_short(str(error), _MOST_OF_A_REASON)}"
+            raise BadPayload(reason) from error
 
     def holds(self, value: object, topic: str = "", levels: Mapping[str, str] | None = None) -> bool:
         """Whether its result is true. Raises BadPayload."""
         return _is_true(self.evaluate(value, topic, levels))
-
-    def _failure(self, reason: str) -> BadPayload:
-        return BadPayload(f"{_short(self.text)}: {reason}")
 
 
 def _compiles(text: str) -> str:
@@ -85,5 +74,7 @@ def _is_true(value: object) -> bool:
     return any(map(_is_true, value)) if isinstance(value, list) else bool(value)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+def _short(text: str, characters: int) -> str:
+    """In characters that can be written as JSON, and not too many of them."""
+    text = text if len(text) <= characters else f"{text[: characters - 1]}…"
+    return text.encode(errors="replace").decode()

@@ -26,7 +26,7 @@ def quick(tree: Any) -> Quick | None:  # noqa: ANN401 - the library has no types
     """A shortcut through the whole expression; None if there is none."""
     try:
         return _part(tree)
-    except Unusual:
+    except (Unusual, RecursionError):  # a sum of many hundreds is nested as deep
         return None
 
 

@@ -88,7 +88,7 @@ def test_what_cannot_be_compiled_is_refused_with_its_place(text: str, said: str)
         ("function($x){$x}", "a function in it"),
         ("$eval('1')", "non-function"),  # a message is no program
         ("($f := function($x){1 + $f($x)}; $f(1))", "calls itself too often"),
-        ("[1..100000000]", "has more than 1000000 numbers"),
+        ("[1..100000000]", "there are more than 1000000 numbers"),
         ('$ ~> |$|{"self": $}|', "nested too deep"),
     ],
 )
@@ -105,8 +105,8 @@ def test_what_cannot_be_evaluated_costs_the_message(text: str, said: str) -> Non
     "text",
     [
         "($f := function($x){$f($x + 1)}; $f(1))",
-        "$map([1..900000], function($x){$map([1..900000], function($y){$y})})",
-        "$count([1..900000].($x := $; [1..900000][$ = $x]))",
+        "$map([1..900000], function($x){$x + 1})",
+        "$count([1..500000].($x := $; [1..9][$ = $x]))",
     ],
 )
 def test_an_expression_that_goes_round_in_circles_is_ended(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
