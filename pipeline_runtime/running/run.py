@@ -28,7 +28,8 @@ class NodeFailed(Exception):
 
     def __init__(self, node: str, cause: BaseException) -> None:
         self.node = node
-        self.reason = str(cause) if isinstance(cause, TidemillError) else f"{type(cause).__name__}: {cause}"
+        reason = str(cause) if isinstance(cause, TidemillError) else f"{type(cause).__name__}: {cause}"
+        self.reason = reason.encode(errors="replace").decode()  # else its dead letter could not be written
         super().__init__(f"{node}: {self.reason}")
 
 
