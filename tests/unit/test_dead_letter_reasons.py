@@ -1,7 +1,7 @@
 """Reasons of dead letters, whatever characters an error speaks in."""
 
 from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType
-from pipeline_runtime.run import Run
+from pipeline_runtime.running.run import Run
 from tests.unit.engine_desk import Written, desk
 
 
