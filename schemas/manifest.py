@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from schemas.jobs import RequirementLine
 from schemas.names import BlobRef, EdgeName, LibraryName, ModelRef, Name
@@ -21,13 +21,25 @@ class WantedModel(_Wanted):
     card: BlobRef  # the ModelVersion card, which names its files
 
 
+class WantedHealth(_Wanted):
+    """How what a pipeline is swapped to has to do, or its edge goes back to what answered before, by itself."""
+
+    watch_s: PositiveFloat  # from the moment it answers
+    min_messages: PositiveInt = 20  # before so many, nothing is judged but whether its worker lives
+    max_failed: NonNegativeFloat = 0.5  # the part of the messages that fail
+    max_p95_s: PositiveFloat | None = None
+
+
 class WantedPipeline(_Wanted):
     """A pipeline that this edge runs, with what its nodes refer to."""
 
     name: Name
     version: PositiveInt
     spec: BlobRef  # the PipelineSpec
+    content_id: str = ""  # names all of this content; reports tell it back
     models: dict[ModelRef, WantedModel] = {}  # keyed as the nodes write it: iris, iris@candidate, iris:3
+    shadows: dict[ModelRef, WantedModel] = {}  # asked beside the model of that key, to compare; they answer nobody
+    health: WantedHealth | None = None  # None: it stays whatever it does
     libraries: dict[LibraryName, BlobRef] = {}
     requirements: dict[LibraryName, BlobRef | tuple[RequirementLine, ...]] = {}  # of the libraries that have any
 

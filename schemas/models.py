@@ -80,6 +80,7 @@ class ModelVersion(_Stored):
     signature: Signature
     metrics: dict[Identifier, float] = {}
     lineage: Lineage = Lineage()
+    sample: BlobRef | None = None  # .npz: `in/<input>` asked, `out/<output>` answered, when it was checked
     created_at: AwareDatetime
 
     @property

@@ -14,7 +14,7 @@ class ModelState(StrEnum):
     """How far a wanted model is on an edge."""
 
     FETCHING = "fetching"  #: its files are on their way
-    READY = "ready"  #: every file is held and verified by digest
+    READY = "ready"  #: every file is held and verified by digest; it loads, and answers its sample as it should
     FAILED = "failed"  #: the reason says why
 
 
@@ -51,6 +51,25 @@ class ModelStatus(_Status):
     reason: str = ""
 
 
+class SinceSwap(_Status):
+    """How the content that answers now has done since it was swapped in, or since its worker began."""
+
+    since: AwareDatetime
+    answered: NonNegativeInt = 0
+    failed: NonNegativeInt = 0
+    p95_s: NonNegativeFloat = 0.0  # of a message's way through the pipeline, to a factor of two
+
+
+class Returned(_Status):
+    """An edge went back by itself: which content did not do, and why."""
+
+    content_id: str
+    version: PositiveInt  # of the pipeline
+    models: dict[ModelRef, PositiveInt] = {}
+    reason: str
+    at: AwareDatetime
+
+
 class PipelineStatus(_Status):
     """One wanted pipeline: what it runs now, which may lag behind what is wanted."""
 
@@ -58,6 +77,9 @@ class PipelineStatus(_Status):
     version: PositiveInt
     state: PipelineState
     reason: str = ""
+    content_id: str = ""  # of what answers now, as the manifest named it
+    returned: Returned | None = None  # from what is wanted, or was until the manifest changed
+    since_swap: SinceSwap | None = None  # None: nothing answers
     models: dict[ModelRef, PositiveInt] = {}  # the versions that answer now
     received: NonNegativeInt = 0
     answered: NonNegativeInt = 0

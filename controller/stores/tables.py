@@ -50,6 +50,8 @@ class EdgeRow(SQLModel, table=True):
     labels: str = Field(default="{}", sa_type=Text)
     added_at: datetime = Field(sa_type=UtcDateTime)
     sealing_key: str = ""  # X25519 public key; what is sealed to it, only this edge can open
+    signing_key_id: str = ""  # of the key that this edge trusts, as far as it is known
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # it is told nothing any more
     generation: int = 0
     wanted: str = Field(default="", sa_type=Text)  # the manifest's content without its generation
     signed: str = Field(default="", sa_type=Text)  # the SignedManifest published last
@@ -164,6 +166,22 @@ class VersionRow(SQLModel, table=True):
     file_digest: str  # of model.onnx
     card: str = Field(sa_type=Text)  # the ModelVersion
     card_blob: str = Field(sa_type=Text)  # BlobRef of the same
+    note: str = Field(default="", sa_type=Said)
+    tags: str = Field(default="{}", sa_type=Text)
+
+
+class GateResultRow(SQLModel, table=True):
+    """What a gate found of a version, or what a person decided in its place; the newest one counts."""
+
+    __tablename__ = "gate_results"
+    __table_args__ = (Index("ix_gate_results_model_version", "model", "version"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, primary_key=True, sa_type=GrowingNumber)
+    model: str
+    version: int
+    at: datetime = Field(sa_type=UtcDateTime)
+    decision: str
+    by: str = Field(default="", sa_type=Said)  # empty: the gate itself
+    result: str = Field(sa_type=Text)  # the GateResult
 
 
 class AliasRow(SQLModel, table=True):
@@ -176,6 +194,23 @@ class AliasRow(SQLModel, table=True):
     previous: int | None = None  # what it stood for before: where one would roll back to
     moved_at: datetime = Field(sa_type=UtcDateTime)
     reason: str = Field(default="", sa_type=Said)
+    revision: int = 0  # grows with every move, so that two people cannot both follow the same one
+
+
+class AliasMoveRow(SQLModel, table=True):
+    """One move of an alias; none is ever changed or forgotten while its model is there."""
+
+    __tablename__ = "alias_moves"
+    __table_args__ = (Index("ix_alias_moves_model_alias", "model", "alias"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, primary_key=True, sa_type=GrowingNumber)
+    model: str
+    alias: str
+    version: int | None  # None: the alias was removed
+    previous: int | None
+    at: datetime = Field(sa_type=UtcDateTime)
+    by: str = Field(default="", sa_type=Said)  # such as: gate of retrain, or tidemill model promote
+    reason: str = Field(default="", sa_type=Said)
+    deploys: bool = True  # False: deployments that follow it wait for a person's approval
 
 
 class PipelineRow(SQLModel, table=True):
@@ -226,6 +261,85 @@ class DeploymentRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     spec: str = Field(sa_type=Text)
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class RolloutRow(SQLModel, table=True):
+    """The moving of a deployment's edges to one content, numbered within the deployment."""
+
+    __tablename__ = "rollouts"
+    deployment: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    wish: str = Field(sa_type=Text)  # what the deployment stood for when this was made: only another makes a new one
+    content: str = Field(sa_type=Text)  # the WantedPipeline or WantedModel that edges are moved to
+    plan: str = Field(sa_type=Text)  # the plan as it was then
+    state: str = Field(index=True)
+    reason: str = Field(default="", sa_type=Said)
+    cause: str = Field(default="", sa_type=Said)  # such as: champion of iris was moved from 3 to 4
+    by: str = Field(default="", sa_type=Said)
+    step: int = 0  # of the plan
+    step_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # since when its edges all do
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revision: int = 0  # grows with every saved step
+
+
+class PlacementRow(SQLModel, table=True):
+    """Which rollout's content a deployment wants on an edge now, and which it would go back to."""
+
+    __tablename__ = "placements"
+    deployment: str = Field(primary_key=True)
+    edge: str = Field(primary_key=True)
+    rollout: int
+    previous: int | None = None
+    placed_at: datetime = Field(sa_type=UtcDateTime)
+    state: str = ""  # as its edge reported it last
+    reason: str = Field(default="", sa_type=Said)
+    state_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    facts: str = Field(default="{}", sa_type=Text)  # figures when it began, to tell its own from earlier ones
+
+
+class WindowRow(SQLModel, table=True):
+    """A maintenance window: when what edges with some labels hold may change."""
+
+    __tablename__ = "maintenance_windows"
+    name: str = Field(primary_key=True)
+    spec: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ChangeRow(SQLModel, table=True):
+    """One line of the timeline: what changed on an edge or for all, when, and what caused it."""
+
+    __tablename__ = "changes"
+    __table_args__ = (
+        Index("ix_changes_edge_id", "edge", "id"),
+        Index("ix_changes_subject_id", "subject", "id"),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, primary_key=True, sa_type=GrowingNumber)
+    at: datetime = Field(sa_type=UtcDateTime)
+    kind: str  # such as: alias, rollout, placed, answers, returned
+    subject: str  # such as: model iris, deployment scoring
+    edge: str = ""
+    what: str = Field(sa_type=Said)
+    cause: str = Field(default="", sa_type=Said)
+    by: str = Field(default="", sa_type=Said)
+
+
+class ServingRow(SQLModel, table=True):
+    """Which version of a model answered in a pipeline on an edge, from when until when, by the edge's own reports."""
+
+    __tablename__ = "servings"
+    __table_args__ = (Index("ix_servings_edge_pipeline", "edge", "pipeline", "ref"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, primary_key=True, sa_type=GrowingNumber)
+    edge: str
+    pipeline: str
+    pipeline_version: int
+    ref: str = ""  # as the nodes write it; empty: the pipeline itself
+    model: str = ""
+    version: int | None = None
+    since: datetime = Field(sa_type=UtcDateTime)
+    until: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class SecretRow(SQLModel, table=True):
