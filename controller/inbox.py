@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from pydantic import ValidationError
+from sqlmodel import Session
 
 from controller.data.collected import CollectedRows
 from controller.manifests import Manifests
@@ -18,6 +19,8 @@ from controller.runs.steps import EdgeSaid, Gone
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
 from controller.stores.edges import note_presence, note_report
+from controller.stores.servings import note_servings
+from controller.stores.tables import EdgeRow
 from schemas.errors import BadInput, NotFound, Unreachable
 from schemas.outcomes import OutcomesTold
 from schemas.report import Report
@@ -121,7 +124,7 @@ class Inbox:
         report = Report.model_validate_json(message.payload)
         if report.edge != edge:
             return
-        row = await self._database.write(lambda session: note_report(session, report=report, now=self._clock()))
+        row = await self._database.write(lambda session: _note(session, report, self._clock()))
         if row is None:
             return
         if report.generation != row.generation:
@@ -169,6 +172,15 @@ class Inbox:
                 facts = {"run": str(run.id), "lines": len(lines), "reason": str(error)}
                 log.warning("lines not kept", extra=facts)
             self._records.news.announce(run.id)
+
+
+def _note(session: Session, report: Report, now: datetime) -> EdgeRow | None:
+    before = session.get(EdgeRow, report.edge)
+    reported_at = before.reported_at if before else None
+    row = note_report(session, report=report, now=now)
+    if row is not None:
+        note_servings(session, report=report, before=reported_at, now=now)
+    return row
 
 
 Handler = Callable[[str, Message], Awaitable[None]]

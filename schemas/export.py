@@ -8,6 +8,7 @@ from schemas.blobs import BlobAsk
 from schemas.collections import CollectionSpec
 from schemas.fleet import DeploymentSpec, Fleet, FleetDocument, LibrarySpec, ModelSpec
 from schemas.jobs import JobSpec
+from schemas.maintenance import MaintenanceWindow
 from schemas.manifest import Manifest, SignedManifest
 from schemas.models import ModelVersion
 from schemas.pipelines import PipelineSpec
@@ -29,6 +30,7 @@ DOCUMENTS: dict[str, TypeAdapter[Any]] = {
             "job": JobSpec,
             "library": LibrarySpec,
             "log-batch": LogBatch,
+            "maintenance-window": MaintenanceWindow,
             "manifest": Manifest,
             "model": ModelSpec,
             "model-version": ModelVersion,

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from schemas.collections import CollectionSpec
 from schemas.jobs import JobSpec, Requirements
+from schemas.maintenance import MaintenanceWindow
 from schemas.names import EdgeName, File, LibraryName, ModelRef, Name
 from schemas.pipelines import PipelineSpec
 from schemas.written import Written
@@ -45,6 +46,12 @@ class DeploymentSpec(Written):
         return self
 
 
+class MaintenanceWindowDocument(MaintenanceWindow):
+    """``kind: MaintenanceWindow``."""
+
+    kind: Literal["MaintenanceWindow"]
+
+
 class CollectionDocument(CollectionSpec):
     """``kind: Collection``."""
 
@@ -82,7 +89,13 @@ class DeploymentDocument(DeploymentSpec):
 
 
 FleetDocument = Annotated[
-    CollectionDocument | ModelDocument | JobDocument | LibraryDocument | PipelineDocument | DeploymentDocument,
+    CollectionDocument
+    | ModelDocument
+    | JobDocument
+    | LibraryDocument
+    | PipelineDocument
+    | DeploymentDocument
+    | MaintenanceWindowDocument,
     Field(discriminator="kind"),
 ]
 

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, NonNegativ
 from schemas.collections import CollectionSpec
 from schemas.fleet import AppliedChange, DeploymentSpec, LibrarySpec
 from schemas.jobs import JobSpec
+from schemas.maintenance import MaintenanceWindow
 from schemas.models import DataSelection, ModelVersion
 from schemas.names import EdgeName, ModelRef, Name
 from schemas.payload_text import Encoding
@@ -311,6 +312,41 @@ class DeploymentView(View):
     spec: DeploymentSpec
     models: dict[ModelRef, int] = {}  # what the references stand for now
     edges: dict[str, str] = {}  # edge → ready, or what is missing
+
+
+class MaintenanceWindowView(View):
+    """A maintenance window, whether it is open, and the edges that it is of."""
+
+    spec: MaintenanceWindow
+    open: bool
+    changes_at: AwareDatetime | None = None  # when it closes or opens next; None: never
+    edges: tuple[EdgeName, ...] = ()
+
+
+class ChangeView(View):
+    """A line of the timeline."""
+
+    id: int
+    at: AwareDatetime
+    kind: str  # such as alias, rollout, placed, answers
+    subject: str  # such as model iris
+    edge: str = ""  # empty: all, or none yet
+    what: str
+    cause: str = ""
+    by: str = ""
+
+
+class ServingView(View):
+    """A version that answered on an edge, as that reported it."""
+
+    edge: EdgeName
+    pipeline: Name
+    pipeline_version: int
+    ref: str = ""  # to the model, as the pipeline's nodes write it; empty: the pipeline itself
+    model: str = ""
+    version: int | None = None
+    since: AwareDatetime
+    until: AwareDatetime | None = None  # None: it answers still, as far as is known
 
 
 class BrokerView(View):

@@ -26,13 +26,14 @@ from tidemill.exchange import Query
 from tidemill.job_requests import JobRequests
 from tidemill.letter_requests import LetterRequests
 from tidemill.pipeline_requests import PipelineRequests
+from tidemill.timeline_requests import TimelineRequests
 
 Row = dict[str, Any]
 
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
-class Client(JobRequests, LetterRequests, PipelineRequests):
+class Client(JobRequests, LetterRequests, PipelineRequests, TimelineRequests):
     """A connection to one controller; use it as a context manager.
 
     Every method raises a ``TidemillError`` of the class that fits: ``Unreachable``, ``Unauthorized``, ``NotFound`` …

@@ -19,6 +19,8 @@ from controller.http import (
     runs,
     secrets,
     serving,
+    timeline,
+    windows,
 )
 from controller.http.auth import TokenGate, bearer
 from controller.http.bodies import BodyLimit
@@ -47,6 +49,8 @@ def create_app(services: Services, version: str) -> FastAPI:
         runs,
         secrets,
         serving,
+        timeline,
+        windows,
     ):
         api.include_router(part.router)
     app.include_router(api)
