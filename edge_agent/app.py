@@ -81,12 +81,13 @@ class Agent:
         self._pipelines = PipelineSupervisor(
             edge,
             settings.data_broker or settings.broker,
-            self._reporter.changed,
+            self._pipelines_changed,
             sessions_file=ground.folder.pipeline_sessions,
             states=states,
         )
         self._rows = RowShipping(ground.link, states, edge)
-        shelf = Shelf(ground.folder, fetcher, LibraryPackages(ground.folder, fetcher, install_settings(settings)))
+        packages = LibraryPackages(ground.folder, fetcher, install_settings(settings))
+        shelf = Shelf(ground.folder, fetcher, packages, reserve_bytes=self._reserve_bytes)
         self._deployments = Deployments(shelf, self._pipelines, ground.journal, group, self._reporter.changed)
         self._gatherer = Gatherer(settings, session_id, self._intake, self._board, self._deployments)
         self._cache = BlobCache(ground.blobs, self._blobs_in_use, cap_bytes=settings.blob_cache_mb * 1024 * 1024)
@@ -107,6 +108,7 @@ class Agent:
             "contact": self._contact.follow(link),
             "events": self._outbox.serve(),
             "reports": self._reporter.serve(self._gatherer.report),
+            "health of pipelines": self._deployments.watch(),
             "outcomes": Showing(link, self._pipelines, self._settings.edge).serve(),
             "blobs": self._sender.serve(),
             "blob cache": self._cache.serve(),
@@ -154,6 +156,10 @@ class Agent:
     def _tell_anew(self) -> None:
         self._outbox.send_again()
         self._rows.send_again()
+        self._reporter.changed()
+
+    def _pipelines_changed(self) -> None:
+        self._deployments.look()
         self._reporter.changed()
 
     def _task_changed(self) -> None:

@@ -94,9 +94,12 @@ def blobs_of_models(models: Iterable[WantedModel], blobs: BlobDirectory) -> Iter
         yield model.card
         if (text := _held(model.card, blobs)) is not None:
             try:
-                yield from ModelVersion.model_validate_json(text).files.values()
+                card = ModelVersion.model_validate_json(text)
             except ValidationError:
                 continue  # the shelf will refuse it and say why
+            yield from card.files.values()
+            if card.sample is not None:
+                yield card.sample
 
 
 def blobs_of_pipelines(pipelines: Iterable[WantedPipeline], blobs: BlobDirectory) -> Iterator[BlobRef]:
@@ -105,7 +108,7 @@ def blobs_of_pipelines(pipelines: Iterable[WantedPipeline], blobs: BlobDirectory
         yield pipeline.spec
         yield from pipeline.libraries.values()
         yield from (needed for needed in pipeline.requirements.values() if isinstance(needed, BlobRef))
-        yield from blobs_of_models(pipeline.models.values(), blobs)
+        yield from blobs_of_models((*pipeline.models.values(), *pipeline.shadows.values()), blobs)
 
 
 def _held(ref: BlobRef, blobs: BlobDirectory) -> bytes | None:

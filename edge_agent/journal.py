@@ -5,36 +5,31 @@ anything is done about it. Calls are few and short; they run on the event loop, 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from uuid import UUID
 
 from edge_agent.execution.executor import TaskKey
+from edge_agent.journal_schema import bring_up_to_date
 from edge_agent.tasks.task_machine import Task, accept
-from schemas.errors import BadInput, Conflict
+from schemas.errors import Conflict
 from schemas.manifest import Manifest, WantedRun
 from schemas.runs import EdgeEvent, RunEvent
 
-SCHEMA_VERSION = 1
+_TABLES = ("served_pipelines", "previous_pipelines", "returned_pipelines")
 FENCES_KEPT = 10_000  # runs whose highest attempt is remembered; the oldest beyond that are forgotten
-SCHEMA = """
-CREATE TABLE manifest (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), body TEXT NOT NULL);
-CREATE TABLE fences (
-    taken INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, attempt INTEGER NOT NULL
-);
-CREATE TABLE tasks (
-    accepted INTEGER PRIMARY KEY AUTOINCREMENT,
-    run_id TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL,
-    UNIQUE (run_id, attempt)
-);
-CREATE TABLE outbox (
-    run_id TEXT NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (run_id, attempt, sequence)
-);
-CREATE TABLE served_pipelines (name TEXT PRIMARY KEY, body TEXT NOT NULL);
-"""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRecord:
+    """What an edge remembers of its pipelines, as JSON by their names."""
+
+    served: Mapping[str, str]  # was complete here and given to the pipeline workers last
+    previous: Mapping[str, str]  # answered before that, and is gone back to if that does not do
+    returned: Mapping[str, str]  # what was gone back from, and why
 
 
 class Journal:
@@ -54,11 +49,7 @@ class Journal:
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise BadInput(f"{path} is of schema {version}, this agent knows {SCHEMA_VERSION}; run a newer agent")
-            if version == 0:
-                db.executescript(f"BEGIN IMMEDIATE;{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            bring_up_to_date(db, path)
             yield cls(db, fences_kept=fences_kept)
 
     @contextmanager
@@ -132,15 +123,16 @@ class Journal:
                 "DELETE FROM outbox WHERE run_id = ? AND attempt = ? AND sequence <= ?", (*_columns(key), sequence)
             )
 
-    def served_pipelines(self) -> dict[str, str]:
-        """What was complete here and given to the pipeline workers last, as JSON by pipeline."""
-        return dict(self._db.execute("SELECT name, body FROM served_pipelines").fetchall())
+    def pipelines(self) -> PipelineRecord:
+        """What was remembered last."""
+        return PipelineRecord(*(dict(self._db.execute(f"SELECT name, body FROM {table}")) for table in _TABLES))  # noqa: S608 - of ours
 
-    def save_served_pipelines(self, served: dict[str, str]) -> None:
+    def save_pipelines(self, record: PipelineRecord) -> None:
         """Replace it."""
         with self._transaction():
-            self._db.execute("DELETE FROM served_pipelines")
-            self._db.executemany("INSERT INTO served_pipelines VALUES (?, ?)", served.items())
+            for table, bodies in zip(_TABLES, (record.served, record.previous, record.returned), strict=True):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - of ours
+                self._db.executemany(f"INSERT INTO {table} VALUES (?, ?)", bodies.items())  # noqa: S608
 
     def _write(self, task: Task, tell: Sequence[EdgeEvent]) -> Task:
         first = task.sequence + 1

@@ -51,6 +51,12 @@ class TooLarge(BadInput):
     code = "too_large"
 
 
+class Unfit(BadInput):
+    """A model does not do here what it did when it was registered: do not serve it, and go on with the one before."""
+
+    code = "unfit"
+
+
 class Unauthorized(TidemillError):
     """The token or the credentials are missing or wrong."""
 

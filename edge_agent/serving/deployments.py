@@ -1,26 +1,29 @@
-"""Models and pipelines as the manifest wants them: fetched, laid out, handed to the pipeline workers."""
+"""Models and pipelines as the manifest wants them: fetched, laid out, handed to the pipeline workers, watched."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from edge_agent.journal import Journal
+from edge_agent.serving.contents import Content, Contents, bare
+from edge_agent.serving.pipeline_report import status_of
 from edge_agent.serving.pipelines import PipelineSupervisor
+from edge_agent.serving.probation import Probation, Watched, judge
 from edge_agent.serving.ready import ReadyModel, ReadyPipeline
 from edge_agent.serving.shelf import Shelf
-from edge_agent.serving.wanted_set import WantedSet
-from schemas.errors import TidemillError
+from edge_agent.serving.wanted_set import Entry, WantedSet
 from schemas.manifest import Manifest, WantedModel, WantedPipeline
-from schemas.report import ModelState, ModelStatus, PipelineState, PipelineStatus
+from schemas.names import ModelRef
+from schemas.report import ModelState, ModelStatus, PipelineStatus
 
-log = logging.getLogger(__name__)
+LOOK_S = 0.5  # how often it is looked at how a pipeline does that was swapped
 
 
 class Deployments:
     """Follows the manifest's models and pipelines.
 
-    A pipeline goes on as it is until everything of its next version is here. Which version that is stands in the
-    journal, so that an agent restarted without a connection serves it again.
+    A pipeline goes on as it is until everything of its next version is here, and goes back to it if that does not do.
+    Which version that is stands in the journal, so that an agent restarted without a connection serves it again.
     """
 
     def __init__(
@@ -31,21 +34,25 @@ class Deployments:
         group: asyncio.TaskGroup,
         on_change: Callable[[], None],
     ) -> None:
-        self._shelf, self._supervisor, self._journal, self._on_change = shelf, supervisor, journal, on_change
+        self._shelf, self._supervisor, self._on_change = shelf, supervisor, on_change
         self._models: WantedSet[WantedModel, ReadyModel] = WantedSet(shelf.model, group, on_change)
+        self._shadows: WantedSet[WantedModel, ReadyModel] = WantedSet(shelf.model, group, self._serve_ready)
         self._pipelines: WantedSet[WantedPipeline, ReadyPipeline] = WantedSet(shelf.pipeline, group, self._serve_ready)
-        self._served: dict[str, tuple[WantedPipeline, ReadyPipeline]] = {}
-        self._before = {
-            name: WantedPipeline.model_validate_json(body) for name, body in journal.served_pipelines().items()
-        }
+        self._wanted: Mapping[str, WantedPipeline] = {}
+        self._contents = Contents(journal)
+        self._probations: dict[str, Probation] = {}
 
     async def apply(self, manifest: Manifest) -> None:
         """Want what this manifest wants."""
         wanted = {pipeline.name: pipeline for pipeline in manifest.pipelines}
         self._models.apply({f"model {model.name}:{model.version}": model for model in manifest.models})
-        await self._serve_as_before(wanted)
-        self._served = {name: served for name, served in self._served.items() if name in wanted}
-        self._pipelines.apply(wanted)
+        await self._contents.take_up(wanted, self._shelf)
+        self._wanted = wanted
+        self._contents.keep_only(wanted)
+        self._shadows.apply(
+            {_shadow(name, ref): model for name, each in wanted.items() for ref, model in each.shadows.items()}
+        )
+        self._pipelines.apply({name: bare(pipeline) for name, pipeline in wanted.items()})
         self._serve_ready()
         await self._shelf.clear(manifest.models, [*manifest.pipelines, *self.served()])
 
@@ -57,45 +64,88 @@ class Deployments:
         )
 
     def pipeline_statuses(self) -> tuple[PipelineStatus, ...]:
-        """What the report says of each wanted pipeline: as it runs, and what its next version waits for."""
+        """What the report says of each wanted pipeline."""
         running = {status.name: status for status in self._supervisor.statuses()}
-        return tuple(self._status(name, running.get(name)) for name in self._pipelines.entries)
+        returned = self._contents.returned
+        return tuple(
+            status_of(entry, running.get(name), returned.get(name), list(self._missing_shadows(name)))
+            for name, entry in self._pipelines.entries.items()
+        )
 
     def served(self) -> Iterator[WantedPipeline]:
-        """What the pipeline workers have, or had before a restart: it must stay until the next version is here."""
-        yield from self._before.values()
-        yield from (wanted for wanted, _ in self._served.values())
+        """What the pipeline workers have, or may go back to: it must stay."""
+        return self._contents.in_use()
 
-    def _status(self, name: str, running: PipelineStatus | None) -> PipelineStatus:
-        entry = self._pipelines.entries[name]
-        if entry.ready is not None and running is not None:
-            return running
-        if running is not None:
-            return running.model_copy(update={"reason": f"version {entry.wanted.version}: {entry.reason}"})
-        state = PipelineState.FAILED if entry.state is ModelState.FAILED else PipelineState.STARTING
-        return PipelineStatus(name=name, version=entry.wanted.version, state=state, reason=entry.reason)
+    async def watch(self) -> None:
+        """See how what was swapped does, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.look()
 
-    async def _serve_as_before(self, wanted: dict[str, WantedPipeline]) -> None:
-        """After a restart: until what is wanted now is here, serve what was served before; it is on the shelf."""
-        before, self._before = self._before, {}
-        for name, pipeline in before.items():
-            if name in wanted and wanted[name] != pipeline and self._shelf.holds(pipeline):
-                try:
-                    self._served[name] = pipeline, await self._shelf.pipeline(pipeline, _ignore)
-                except (TidemillError, OSError) as error:  # it has to wait for its next version
-                    log.warning("not served as before", extra={"pipeline": name, "reason": str(error)})
+    def look(self) -> None:
+        """See how what was swapped does; go back where it does not."""
+        if not self._contents.previous:
+            return
+        statuses = {status.name: status for status in self._supervisor.statuses()}
+        judged = [self._judge(name, status) for name, status in statuses.items() if name in self._contents.previous]
+        if any(judged):
+            self._supervise()
+
+    def _judge(self, name: str, status: PipelineStatus) -> bool:
+        """Whether that changes anything."""
+        content = self._contents.serving.get(name)
+        if content is None:  # it was not begun with since this agent's start
+            return False
+        probation = self._probations.setdefault(name, Probation(restarts=0))
+        unloadable = self._supervisor.unloadable(name)
+        watched = Watched(content.wanted.content_id, content.wanted.health, status, unloadable)
+        verdict = judge(probation, watched, asyncio.get_running_loop().time())
+        if verdict.fault:
+            self._contents.go_back(name, verdict.fault)
+        elif verdict.proved:
+            self._contents.prove(name)
+        return bool(verdict.fault or verdict.proved)
 
     def _serve_ready(self) -> None:
         for name, entry in self._pipelines.entries.items():
-            if entry.ready is not None:
-                self._served[name] = entry.wanted, entry.ready
-        served = {name: wanted.model_dump_json() for name, (wanted, _) in self._served.items()}
-        if served != self._journal.served_pipelines():
-            self._journal.save_served_pipelines(served)
-        ready = {name: ready for name, (_, ready) in self._served.items()}
+            wanted = self._wanted.get(name)
+            if wanted is not None and bare(wanted) == entry.wanted and not self._contents.was_refused(wanted):
+                self._serve(wanted, entry)
+        self._supervise()
+
+    def _serve(self, wanted: WantedPipeline, entry: Entry[WantedPipeline, ReadyPipeline]) -> None:
+        if entry.ready is None:
+            if entry.unfit:
+                self._contents.turn_away(wanted, entry.reason)
+        elif self._contents.serve(Content(wanted, entry.ready)):
+            restarts = (status.restarts for status in self._supervisor.statuses() if status.name == wanted.name)
+            self._probations[wanted.name] = Probation(next(restarts, 0))
+
+    def _supervise(self) -> None:
+        """Have the workers serve what is to be served; it is written down first."""
+        self._contents.save()
+        self._probations = {name: one for name, one in self._probations.items() if name in self._contents.previous}
+        ready = {name: self._with_shadows(content) for name, content in self._contents.serving.items()}
         self._supervisor.apply(ready, coming=self._pipelines.entries.keys())
         self._on_change()
 
+    def _with_shadows(self, content: Content) -> ReadyPipeline:
+        """What its workers are told: with those of its shadows that are here."""
+        wanted = content.wanted
+        entries = {ref: self._shadows.entries.get(_shadow(wanted.name, ref)) for ref in wanted.shadows}
+        shadows = {
+            ref: entry.ready
+            for ref, entry in entries.items()
+            if entry is not None and entry.ready is not None and entry.wanted == wanted.shadows[ref]
+        }
+        return replace(content.ready, content_id=wanted.content_id, shadows=shadows)
 
-def _ignore(_: str) -> None:
-    """Nothing is fetched, so there is nothing to note."""
+    def _missing_shadows(self, name: str) -> Iterator[str]:
+        for ref in self._wanted[name].shadows:
+            entry = self._shadows.entries.get(_shadow(name, ref))
+            if entry is not None and entry.state is not ModelState.READY:
+                yield f"shadow of {ref}: {entry.reason or 'on its way'}"
+
+
+def _shadow(pipeline: str, ref: ModelRef) -> str:
+    return f"shadow of {ref} in {pipeline}"

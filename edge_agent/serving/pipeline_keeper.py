@@ -68,10 +68,12 @@ class PipelineKeeper:
 
     def want(self, pipeline: ReadyPipeline | None) -> None:
         """Run this from now on; None: be gone. Wanting the same again changes nothing."""
-        if pipeline != self._wanted:
-            self._wanted = pipeline
+        if pipeline == self._wanted:
+            return
+        if pipeline is None or not pipeline.is_named_otherwise(self._wanted):
             self._watch.forgive()
-            self._news.set()
+        self._wanted = pipeline
+        self._news.set()
 
     async def outcomes(self, count: int) -> tuple[Outcome, ...]:
         """What became of the last messages, newest first. Raises Unreachable when the worker does not answer."""
@@ -88,6 +90,11 @@ class PipelineKeeper:
             raise Unreachable(f"the worker of {self._name} did not answer within {ANSWER_S:g} s: it is busy") from error
         finally:
             del self._asked[ask]
+
+    @property
+    def unloadable(self) -> str:
+        """The content_id of what its worker could not load; empty: there is nothing such."""
+        return self._standing.told.unloadable
 
     @property
     def status(self) -> PipelineStatus | None:
@@ -110,7 +117,11 @@ class PipelineKeeper:
                     return
                 continue
             if wanted.spec.paused:
-                self._tell(WorkerStatus(state=PipelineState.IDLE, reason="paused", version=wanted.version))
+                self._tell(
+                    WorkerStatus(
+                        state=PipelineState.IDLE, reason="paused", version=wanted.version, content_id=wanted.content_id
+                    )
+                )
                 await self._news.wait()
                 continue
             began = asyncio.get_running_loop().time()
@@ -177,7 +188,9 @@ class PipelineKeeper:
 
     def _note_session(self, status: WorkerStatus) -> None:
         wanted = self._wanted
-        if wanted is not None and status.state is PipelineState.LISTENING and status.version == wanted.version:
+        if wanted is None or status.state is not PipelineState.LISTENING:
+            return
+        if (status.version, status.content_id) == (wanted.version, wanted.content_id):
             self._sessions.remember(self._name, wanted.filters)  # what was listened to before is unsubscribed from
 
     async def _pause(self, reason: str, *, lived_s: float) -> None:

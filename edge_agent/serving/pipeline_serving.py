@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_agent.serving.importing import make_importable
 from edge_agent.serving.link_broker import LinkBroker
+from edge_agent.serving.serving_words import shadowed, since_swap
 from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Load, Order, Show, Shown, Stop, WorkerStatus
 from pipeline_runtime.compiling.graph import compile as compile_graph
 from pipeline_runtime.installed import node_types
@@ -102,6 +103,7 @@ class _Serving:
         self._served: Load | None = None
         self._news = asyncio.Event()
         self._trouble = ""  # why what is wanted is not what is served
+        self._unloadable = ""  # its content_id, if it will never be
 
     def want(self, order: Load) -> None:
         """Load this next; one that is waiting is passed over."""
@@ -113,45 +115,48 @@ class _Serving:
         while True:
             await self._news.wait()
             self._news.clear()
-            if self._wanted == self._served:
-                self._trouble = ""  # of a version that is no longer wanted
-            elif self._wanted is not None:
+            if self._wanted is None:
+                continue
+            if self._wanted.is_named_otherwise(self._served):
+                self._served = self._wanted
+                self._trouble = self._unloadable = ""  # of a version that is no longer wanted
+                self._tell(self.status())
+            else:
                 await self._load(self._wanted)
 
     async def _load(self, order: Load) -> None:
         try:
             make_importable(order.packages)
-            plan = compile_graph(order.spec, node_types())
-            models = {ref: model.path for ref, model in order.models.items()}
-            before = self._engine.loaded
+            spec, models, shadows = shadowed(order)
             loaded = await asyncio.to_thread(
                 load,
-                plan,
+                compile_graph(spec, node_types()),
                 order.version,
                 models=models,
                 libraries=order.libraries,
-                before=before,
+                before=self._engine.loaded,
                 state=self._state,
                 emit=self._engine.emit,
+                optional=shadows,
             )
             await self._engine.swap(loaded)
         except Unreachable as error:  # the link connects again by itself; the subscriptions are ours to try again
             self._trouble = str(error)
             self._news.set()
         except TidemillError as error:
-            self._trouble = f"version {order.version}: {error}"
+            self._trouble, self._unloadable = f"version {order.version}: {error}", order.content_id
             if self._served is None:
                 self._tell(self.status().model_copy(update={"state": PipelineState.FAILED}))
                 raise
             log.warning("pipeline not swapped", extra={"version": order.version, "reason": str(error)})
         else:
-            self._served, self._trouble = order, ""
+            self._served, self._trouble, self._unloadable = order, "", ""
             log.info("pipeline loaded", extra={"version": order.version})
         self._tell(self.status())
 
     def status(self) -> WorkerStatus:
         """How it does now."""
-        counters, served = self._engine.counters, self._served
+        counters, served, loaded = self._engine.counters, self._served, self._engine.loaded
         disconnected = "" if self._link.connected else str(self._link.trouble or "connecting to the broker")
         trouble = self._engine.stopped or self._trouble or disconnected
         if served is None:
@@ -160,11 +165,15 @@ class _Serving:
             state = PipelineState.FAILED
         else:
             state = PipelineState.DEGRADED if trouble else PipelineState.LISTENING
-        failure = f"last failed message: {counters.last_failure}" if counters.last_failure else ""
+        failures = [f"last failed message: {counters.last_failure}"] if counters.last_failure else []
+        left_out = [f"shadow left out: {reason}" for reason in loaded.left_out.values()] if loaded else []
         return WorkerStatus(
             state=state,
-            reason=trouble or failure,
+            reason=trouble or "; ".join([*failures, *left_out]),
             version=served.version if served else 0,
+            content_id=served.content_id if served else "",
+            unloadable=self._unloadable,
+            since_swap=since_swap(loaded) if loaded and served else None,
             models={ref: model.version for ref, model in served.models.items()} if served else {},
             received=counters.received,
             answered=counters.answered,

@@ -4,7 +4,7 @@ from edge_agent.serving.replicas import pipeline_of
 from edge_agent.serving.worker_protocol import WorkerStatus
 from schemas.report import PipelineState, PipelineStatus
 
-_NOTHING = {"received": 0, "answered": 0, "failed": 0, "dropped": 0, "nodes": {}}
+_NOTHING = {"received": 0, "answered": 0, "failed": 0, "dropped": 0, "nodes": {}, "since_swap": None}
 
 
 class Standing:
@@ -43,6 +43,8 @@ class Standing:
             version=self.told.version or wanted_version,
             state=self.told.state,
             reason=self.told.reason,
+            content_id=self.told.content_id,
+            since_swap=self.told.since_swap,
             models=self.told.models,
             received=counters.received,
             answered=counters.answered,

@@ -75,6 +75,11 @@ class PipelineSupervisor:
                 by_pipeline.setdefault(pipeline_of(worker), []).append(status)
         return tuple(together(statuses) for statuses in by_pipeline.values())
 
+    def unloadable(self, name: str) -> str:
+        """The content_id of what a worker of that pipeline could not load; empty: there is nothing such."""
+        keepers = (keeper for worker, (keeper, _) in self._keepers.items() if pipeline_of(worker) == name)
+        return next((keeper.unloadable for keeper in keepers if keeper.unloadable), "")
+
     async def outcomes(self, name: str, count: int) -> tuple[Outcome, ...]:
         """What became of a pipeline's last messages, newest first; of several workers, what each of them knows.
 

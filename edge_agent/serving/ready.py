@@ -1,10 +1,10 @@
 """Models and pipelines of which every file is here and verified."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge_agent.serving.worker_protocol import Load, ModelFile
+from edge_agent.serving.worker_protocol import Load, ModelFile, ShadowFile
 from schemas.names import LibraryName, ModelRef
 from schemas.pipelines import NodeSpec, PipelineSpec
 from schemas.topics import as_filter, shared
@@ -29,17 +29,29 @@ class ReadyPipeline:
     models: Mapping[ModelRef, ReadyModel]  # keyed as the nodes write it
     libraries: Mapping[LibraryName, Path]
     packages: tuple[Path, ...] = ()  # folders that the libraries' requirements are installed in
+    content_id: str = ""  # a name for all of it
+    shadows: Mapping[ModelRef, ReadyModel] = field(default_factory=dict)  # asked beside the model of that reference
 
     def as_order(self) -> Load:
         """The order to answer with it."""
         models = {ref: ModelFile(version=model.version, path=model.path) for ref, model in self.models.items()}
+        shadows = {
+            ref: ShadowFile(name=model.name, version=model.version, path=model.path)
+            for ref, model in self.shadows.items()
+        }
         return Load(
             version=self.version,
+            content_id=self.content_id,
             spec=self.spec,
             models=models,
+            shadows=shadows,
             libraries=dict(self.libraries),
             packages=self.packages,
         )
+
+    def is_named_otherwise(self, other: "ReadyPipeline | None") -> bool:
+        """Whether the other is the same but for its name."""
+        return other is not None and replace(self, content_id=other.content_id) == other
 
     @property
     def filters(self) -> frozenset[str]:

@@ -1,8 +1,9 @@
 """The workers of a pipeline that has several: what they are called, and how they do together."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from schemas.report import PipelineState, PipelineStatus
+from schemas.report import PipelineState, PipelineStatus, SinceSwap
 
 _WORST_FIRST = (
     PipelineState.FAILED,
@@ -34,4 +35,29 @@ def together(statuses: Sequence[PipelineStatus]) -> PipelineStatus:
         counter: sum(getattr(status, counter) for status in statuses)
         for counter in ("received", "answered", "failed", "dropped", "restarts")
     }
-    return worst.model_copy(update={**sums, "reason": reason})
+    return worst.model_copy(
+        update={**sums, "reason": reason, "since_swap": _since_swap(statuses)} | _answering(statuses)
+    )
+
+
+def _answering(statuses: Sequence[PipelineStatus]) -> dict[str, object]:
+    """While some are swapped and others are not yet: what those have that have it for longest."""
+    longest = min((status for status in statuses if status.since_swap), key=_began, default=statuses[0])
+    return {"content_id": longest.content_id, "version": longest.version, "models": longest.models}
+
+
+def _began(status: PipelineStatus) -> datetime:
+    return status.since_swap.since if status.since_swap else datetime.max.replace(tzinfo=UTC)
+
+
+def _since_swap(statuses: Sequence[PipelineStatus]) -> SinceSwap | None:
+    """Of all that answer, since all do: the slowest counts."""
+    told = [status.since_swap for status in statuses if status.since_swap]
+    if not told:
+        return None
+    return SinceSwap(
+        since=max(one.since for one in told),
+        answered=sum(one.answered for one in told),
+        failed=sum(one.failed for one in told),
+        p95_s=max(one.p95_s for one in told),
+    )

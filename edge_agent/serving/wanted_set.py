@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from edge_agent.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from schemas.errors import TidemillError
+from schemas.errors import TidemillError, Unfit
 from schemas.report import ModelState
 
 log = logging.getLogger(__name__)
+
+Note = Callable[[str], None]
+"""Takes what is being waited for, in words."""
 
 Wanted = TypeVar("Wanted")
 Ready = TypeVar("Ready")
@@ -24,6 +27,7 @@ class Entry(Generic[Wanted, Ready]):
     state: ModelState = ModelState.FETCHING
     reason: str = ""
     ready: Ready | None = None
+    unfit: bool = False  # trying again will not help
 
 
 class WantedSet(Generic[Wanted, Ready]):
@@ -34,7 +38,7 @@ class WantedSet(Generic[Wanted, Ready]):
 
     def __init__(
         self,
-        make: Callable[[Wanted, Callable[[str], None]], Awaitable[Ready]],
+        make: Callable[[Wanted, Note], Awaitable[Ready]],
         group: asyncio.TaskGroup,
         on_change: Callable[[], None],
     ) -> None:
@@ -68,6 +72,7 @@ class WantedSet(Generic[Wanted, Ready]):
                 entry.ready = await self._make(entry.wanted, note)
             except (TidemillError, OSError) as error:
                 log.warning("not made ready", extra={"reason": str(error)})
+                entry.unfit = isinstance(error, Unfit)
                 self._move(entry, ModelState.FAILED, str(error))
             else:
                 self._move(entry, ModelState.READY, "")

@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, field_serializer
 
 from schemas.broker import BrokerAddress
-from schemas.names import LibraryName, ModelRef
+from schemas.names import LibraryName, ModelRef, Name
 from schemas.pipelines import NodeFigures, Outcome, PipelineSpec
-from schemas.report import PipelineState
+from schemas.report import PipelineState, SinceSwap
 
 SOUND_S = 60.0  # a worker that has lived for so long is sound: what ends it later is another matter
 MAX_LINE_BYTES = 16 * 1024 * 1024  # a pipeline of a thousand nodes takes far less
@@ -29,6 +29,17 @@ class ModelFile(BaseModel):
     model_config = ConfigDict(frozen=True)
     version: PositiveInt
     path: Path
+
+
+class ShadowFile(ModelFile):
+    """The model that is asked beside another."""
+
+    name: Name
+
+    @property
+    def ref(self) -> ModelRef:
+        """What its nodes call it."""
+        return f"{self.name}:{self.version}"
 
 
 class Connect(_Line):
@@ -54,10 +65,16 @@ class Load(_Line):
 
     order: Literal["load"] = "load"
     version: PositiveInt
+    content_id: str = ""  # a name for all of it; one that differs in nothing else is not loaded again
     spec: PipelineSpec
     models: dict[ModelRef, ModelFile] = {}
+    shadows: dict[ModelRef, ShadowFile] = {}  # asked beside the model of that reference, to compare
     libraries: dict[LibraryName, Path] = {}
     packages: tuple[Path, ...] = ()  # folders that the libraries' requirements are in; the same for a process's life
+
+    def is_named_otherwise(self, other: "Load | None") -> bool:
+        """Whether the other is the same but for its name."""
+        return other is not None and self.model_copy(update={"content_id": other.content_id}) == other
 
 
 class Show(_Line):
@@ -91,6 +108,9 @@ class WorkerStatus(_Line):
     state: PipelineState
     reason: str = ""
     version: NonNegativeInt = 0  # of the pipeline that answers now; 0: none yet
+    content_id: str = ""  # of what answers now
+    unloadable: str = ""  # the content_id of what was ordered last, if it could not be loaded
+    since_swap: SinceSwap | None = None
     models: dict[ModelRef, PositiveInt] = {}
     received: NonNegativeInt = 0
     answered: NonNegativeInt = 0

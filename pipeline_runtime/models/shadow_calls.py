@@ -19,6 +19,8 @@ class ShadowCalls(BatchNode):
         """Raises BadInput when the model does not fit, or there is no such input to compare with."""
         self.counters = Agreement()
         self._against, self._tolerance, self._at_once = params.against, params.tolerance, params.at_once
+        self._waits = params.wait
+        self._later: set[asyncio.Task[object]] = set()  # comparisons that no message waits for
         others = tuple(ref for ref in fittings.inputs if ref != params.against)
         if len(others) != len(fittings.inputs) - 1 or not others:
             raise BadInput(f"`against`: {params.against!r} must be one of its inputs, and what it is asked another")
@@ -34,6 +36,9 @@ class ShadowCalls(BatchNode):
 
     async def close(self) -> None:
         """Nobody waits for an answer any more."""
+        for task in self._later:
+            task.cancel()
+        await asyncio.gather(*self._later, return_exceptions=True)
         await self._calls.close()
 
     def resolve(self, value: object, run: Run, /) -> object | Awaitable[object]:
@@ -82,7 +87,12 @@ class ShadowCalls(BatchNode):
             return SKIPPED
         self._waiting += 1
         future.add_done_callback(self._no_longer_waits)
-        return self._wait(future, served, began)
+        if self._waits:
+            return self._wait(future, served, began)
+        task = asyncio.get_running_loop().create_task(self._wait(future, served, began), name="compare with a shadow")
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+        return SKIPPED
 
     def _no_longer_waits(self, future: "asyncio.Future[object]") -> None:
         self._waiting -= 1

@@ -19,6 +19,10 @@ class Params(model.Params):
     at_once: Annotated[int, Field(ge=1, le=100_000)] = Field(
         32, description="So many messages may wait for the shadow's answer; those that come meanwhile are not compared."
     )
+    wait: bool = Field(
+        True,
+        description="Whether a message waits for the answer of a slow shadow; if not, nodes behind it are skipped then.",
+    )
 
 
 def make(params: Params, fittings: Fittings) -> Node:

@@ -13,7 +13,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
+from time import perf_counter_ns
 
 from pipeline_runtime.broker import Broker, Message
 from pipeline_runtime.running.backlog import Backlog
@@ -162,13 +164,16 @@ class Engine:
     def ended(self, run: Run) -> None:
         """A run has ended: acknowledge its message, or bury it."""
         self.outcomes.add(run)
+        ways = run.lane.loaded.ways
         if run.failure is None:
             self.counters.answered += 1
+            ways.took(perf_counter_ns() - run.began_ns)
             self._release(run)
             run.settle()
             return
         failure = run.failure
         self.counters.failed += 1
+        ways.failed += 1
         self.counters.last_failure = str(failure)
         log.info("message failed", extra={"node": failure.node, "reason": failure.reason})
         if run.lane.stops_at(failure.node):
@@ -210,6 +215,7 @@ class Engine:
     def _switch(self, loaded: Loaded) -> None:
         """The moment between two messages; nothing is awaited here."""
         self.loaded = loaded
+        loaded.since = datetime.now(UTC)
         self.counters.last_failure = self.stopped = ""  # of the pipeline before
         self.backlog.follow(loaded.plan.queue)
         filters = set(loaded.plan.filters.values())  # of others, runs in flight keep hold themselves

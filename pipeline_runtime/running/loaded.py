@@ -4,10 +4,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipeline_runtime.compiling.plan import Plan, Step
 from pipeline_runtime.node_type import Node
+from pipeline_runtime.running.statistics import WayStatistics
 from schemas.errors import BadInput, TidemillError
 from schemas.names import LibraryName, ModelRef
 
@@ -35,7 +37,10 @@ class Loaded:
     models: "Mapping[ModelRef, OnnxModel]"
     libraries: "Mapping[LibraryName, Library]"
     nodes: dict[str, LiveNode] = field(default_factory=dict)  # by the node's id
+    left_out: dict[str, str] = field(default_factory=dict)  # why an optional node does nothing, by its id
     runs: int = 0  # that have begun with it and not ended
+    since: datetime | None = None  # it answers since then
+    ways: WayStatistics = field(default_factory=WayStatistics)
     _open: list[LiveNode] = field(default_factory=list)
 
     async def open(self) -> None:

@@ -1,16 +1,21 @@
 """Makes a plan ready to run, off to the side: loads what it refers to, warms it, builds its nodes."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from pipeline_runtime.compiling.plan import Plan
+from pipeline_runtime.compiling.plan import Plan, Step
 from pipeline_runtime.libraries.library_module import Library
 from pipeline_runtime.models.onnx_model import OnnxModel
-from pipeline_runtime.node_type import Fittings, emit_nothing
+from pipeline_runtime.node_type import SKIPPED, Fittings, Node, emit_nothing
 from pipeline_runtime.running.loaded import LiveNode, Loaded, named
-from schemas.errors import BadInput
+from pipeline_runtime.running.run import Run
+from schemas.errors import BadInput, TidemillError
 from schemas.names import LibraryName, ModelRef
+
+log = logging.getLogger(__name__)
 
 Emit = Callable[..., bool]
 """Begins a run behind a node: takes what was loaded, the node's id, and what ``node_type.Emit`` takes."""
@@ -25,6 +30,7 @@ def load(  # noqa: PLR0913 - each is a fact that nothing else tells
     before: Loaded | None = None,
     state: Path | None = None,
     emit: Emit | None = None,
+    optional: Container[str] = (),
 ) -> Loaded:
     """Load a plan; what ``before`` holds of the same file is used again. Blocks: call it through a thread.
 
@@ -36,6 +42,7 @@ def load(  # noqa: PLR0913 - each is a fact that nothing else tells
         before: what was loaded last.
         state: a folder for what nodes must not lose when the process ends; each gets one of its own in it.
         emit: how nodes begin runs; without it they cannot.
+        optional: ids of nodes that nothing depends on: one that cannot be made does nothing, and ``left_out`` says why.
 
     Raises:
         BadInput: naming the node whose model or library is not there, cannot be loaded, or does not fit it.
@@ -46,7 +53,7 @@ def load(  # noqa: PLR0913 - each is a fact that nothing else tells
     loaded_libraries: dict[LibraryName, Library] = {}
     loaded = Loaded(plan, version, loaded_models, loaded_libraries)
     for step in plan.steps:
-        with named(step):
+        with named(step), _optional(loaded, step, optional):
             model, library = step.links.model, step.links.library
             if model is not None and model not in loaded_models:
                 path = _path(models, model, "model")
@@ -65,6 +72,26 @@ def load(  # noqa: PLR0913 - each is a fact that nothing else tells
             )
             loaded.nodes[step.id] = LiveNode(step, step.type.make(step.params, fittings))
     return loaded
+
+
+@contextmanager
+def _optional(loaded: Loaded, step: Step, optional: Container[str]) -> Iterator[None]:
+    try:
+        yield
+    except TidemillError as error:
+        if step.id not in optional:
+            raise
+        log.warning("node left out", extra={"node": step.id, "reason": str(error)})
+        loaded.left_out[step.id] = str(error)
+        loaded.nodes[step.id] = LiveNode(step, _LeftOut())
+
+
+class _LeftOut(Node):
+    """Stands for a node that could not be made."""
+
+    def resolve(self, _value: object, _run: Run, /) -> object:
+        """Nothing."""
+        return SKIPPED
 
 
 def _path(paths: Mapping[str, Path], name: str, kind: str) -> Path:

@@ -55,7 +55,7 @@ class Run:
 
     __slots__ = (
         "_attempts", "_expected", "_host", "_key", "_number", "_order", "_over", "_settled", "_todo", "_unsent",
-        "_waiting", "durations_ns", "failure", "lane", "message", "results", "values",
+        "_waiting", "began_ns", "durations_ns", "failure", "lane", "message", "results", "values",
     )  # fmt: skip
 
     def __init__(self, message: Message, lane: Lane, host: Host) -> None:
@@ -65,6 +65,7 @@ class Run:
         self.results: list[object] = [PENDING] * (len(lane.steps) + 1)  # by position
         self.durations_ns = [0] * (len(lane.steps) + 1)  # while a node is waited for: when that began
         self.failure: NodeFailed | None = None
+        self.began_ns = 0
         self._host = host
         self._todo: Sequence[LaneStep] = lane.steps
         self._waiting: dict[int, asyncio.Future[object] | asyncio.TimerHandle] = {}  # by position
@@ -79,7 +80,8 @@ class Run:
 
     def start(self) -> None:
         """Read the message. Runs of one lane are started in the order in which their messages came."""
-        lane, root, began_ns = self.lane, self.lane.root, perf_counter_ns()
+        lane, root = self.lane, self.lane.root
+        began_ns = self.began_ns = perf_counter_ns()
         try:
             self._host.guard.enter(self.message)
             self.results[0] = root.read(self.message)
