@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from datetime import datetime
 from functools import partial
 
@@ -62,9 +62,26 @@ class Inbox:
         *,
         collected: CollectedRows,
         clock: Callable[[], datetime],
+        revoked: Container[str] = frozenset(),
+        on_report: Callable[[], None] = lambda: None,
     ) -> None:
+        """Take nothing yet.
+
+        Args:
+            link: To listen on, and to acknowledge on.
+            database: The control database.
+            supervisor: Told what happens to runs, and who is there.
+            manifests: Told who needs one.
+            records: Lines of runs.
+            outcomes: What became of messages.
+            collected: Rows of pipelines.
+            clock: The controller's.
+            revoked: Edges of which nothing is taken any more but what they say of themselves.
+            on_report: Called when an edge came, went or reported.
+        """
         self._link, self._database, self._supervisor, self._manifests = link, database, supervisor, manifests
         self._records, self._outcomes, self._collected, self._clock = records, outcomes, collected, clock
+        self._revoked, self._on_report = revoked, on_report
 
     async def serve(self) -> None:
         """Take messages until cancelled."""
@@ -85,7 +102,7 @@ class Inbox:
         subscription = await self._link.subscribe_patiently(topic.filter(), queue_size=BACKLOG)
         async for message in subscription:
             ids = topic.parse(message.topic)
-            if ids is None:
+            if ids is None or (ids["edge"] in self._revoked and topic not in {PRESENCE, REPORT}):
                 continue
             self._supervisor.heard(ids["edge"])
             await self._see_to(handle, ids["edge"], message)
@@ -117,6 +134,7 @@ class Inbox:
         if changed:
             log.info("edge is online" if presence.online else "edge is offline", extra={"edge": edge})
             self._supervisor.edge_changed()
+            self._on_report()
             if presence.online:
                 self._manifests.mark(edge, again=True)
 
@@ -129,10 +147,13 @@ class Inbox:
             return
         if report.generation != row.generation:
             self._manifests.mark(edge, again=True)  # it missed the last one, or knows a later one than we do
+        elif self._manifests.key_for(row).key_id != row.signing_key_id:
+            self._manifests.mark(edge)
         runs = self._supervisor.runs_on(edge)
         for run in missing(runs, report, generation=row.generation, wanted=row.wanted):
             await self._supervisor.step(run.id, Gone(run.attempt, f"{edge} has lost attempt {run.attempt}"))
         self._supervisor.edge_changed()
+        self._on_report()
 
     async def _outcomes_told(self, _edge: str, message: Message) -> None:
         self._outcomes.heard(OutcomesTold.model_validate_json(message.payload))

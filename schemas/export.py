@@ -6,7 +6,8 @@ from pydantic import TypeAdapter
 
 from schemas.blobs import BlobAsk
 from schemas.collections import CollectionSpec
-from schemas.fleet import DeploymentSpec, Fleet, FleetDocument, LibrarySpec, ModelSpec
+from schemas.deployments import DeploymentSpec
+from schemas.fleet import Fleet, FleetDocument, LibrarySpec, ModelSpec
 from schemas.jobs import JobSpec
 from schemas.maintenance import MaintenanceWindow
 from schemas.manifest import Manifest, SignedManifest

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from schemas.collections import CollectionSpec
+from schemas.deployments import DeploymentSpec
 from schemas.jobs import JobSpec, Requirements
 from schemas.maintenance import MaintenanceWindow
-from schemas.names import EdgeName, File, LibraryName, ModelRef, Name
+from schemas.names import File, LibraryName, Name
 from schemas.pipelines import PipelineSpec
 from schemas.written import Written
 
@@ -26,24 +27,6 @@ class LibrarySpec(Written):
     name: LibraryName
     file: File
     requirements: Requirements | None = None  # what edges install for it
-
-
-class DeploymentSpec(Written):
-    """The wish that edges, by name or by labels, run a pipeline or hold a model."""
-
-    name: Name
-    edges: tuple[EdgeName, ...] = ()
-    labels: dict[str, str] = {}
-    pipeline: Name | None = None  # its newest version
-    model: ModelRef | None = None
-
-    @model_validator(mode="after")
-    def _one_thing_somewhere(self) -> "DeploymentSpec":
-        if (self.pipeline is None) == (self.model is None):
-            raise ValueError("a deployment is of either a `pipeline` or a `model`")
-        if not self.edges and not self.labels:
-            raise ValueError("a deployment names its `edges`, or `labels` that edges must have")
-        return self
 
 
 class MaintenanceWindowDocument(MaintenanceWindow):

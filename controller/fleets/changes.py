@@ -15,11 +15,11 @@ from controller.stores.models import ensure_model
 from controller.stores.serving import add_library, add_pipeline, newest_library, newest_pipeline, save_deployment
 from controller.stores.tables import DeploymentRow, JobRow, ModelRow, WindowRow
 from controller.stores.windows import save_window
+from schemas.deployments import DeploymentSpec
 from schemas.fleet import (
     AppliedChange,
     CollectionDocument,
     DeploymentDocument,
-    DeploymentSpec,
     FleetDocument,
     JobDocument,
     LibraryDocument,
