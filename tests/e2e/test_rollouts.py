@@ -187,7 +187,7 @@ async def test_people_approve_pause_resume_abort_and_roll_back(world: World) -> 
     told = [(line.what, line.cause) for line in await lines(world, "rollout") if line.by == "a person"]
     assert told == [
         ("2 approved by a person", "it looks fine"),
-        ("3 begins, back to rollout 2: customers complain", "customers complain"),
+        ("3 begins, back to rollout 1: customers complain", "customers complain"),
         ("4 aborted by a person", "not today"),
     ]
 
