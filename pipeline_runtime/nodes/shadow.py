@@ -21,7 +21,7 @@ class Params(model.Params):
     )
     wait: bool = Field(
         True,
-        description="Whether a message waits for the answer of a slow shadow; if not, nodes behind it are skipped then.",
+        description="Whether a message waits for a slow shadow's answer; if not, nodes behind it are skipped then.",
     )
 
 
