@@ -26,6 +26,11 @@ class Content:
         """Whether they answer differently; a name, a shadow or a watch make no difference."""
         return bare(self.wanted) != bare(other.wanted)
 
+    def replaces_files_of(self, other: "Content") -> bool:
+        """Whether a model's version was made anew under its number, so that the other's file is not there any more."""
+        theirs = {model.path: model.content for model in other.ready.models.values()}
+        return any(theirs.get(model.path, model.content) != model.content for model in self.ready.models.values())
+
 
 def bare(wanted: WantedPipeline) -> WantedPipeline:
     """What a pipeline answers with, without its name and what is watched beside it."""
@@ -88,6 +93,9 @@ class Contents:
             return False
         previous = self.previous.get(name, now)
         if previous is None or not content.wanted.content_id or not content.is_other_than(previous):
+            self.previous.pop(name, None)
+            return False
+        if content.replaces_files_of(previous):
             self.previous.pop(name, None)
             return False
         self.previous[name] = previous  # the last that has proved itself

@@ -4,6 +4,7 @@ import io
 import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import orjson
@@ -30,7 +31,8 @@ SOON = WantedHealth(watch_s=600, min_messages=5, max_failed=0.5)  # no test wait
 def sample(scripted: ScriptedController, asked: list[float], answered: list[float]) -> BlobRef:
     """A recorded sample of a model that ``adding`` made."""
     file = io.BytesIO()
-    np.savez(file, **{"in/x": np.array(asked, np.float32), "out/y": np.array(answered, np.float32)})
+    arrays: dict[str, Any] = {"in/x": np.array(asked, np.float32), "out/y": np.array(answered, np.float32)}
+    np.savez(file, **arrays)
     return scripted.blobs.put_bytes(file.getvalue())
 
 

@@ -17,11 +17,13 @@ from tests.integration.returning_bench import (
     ask,
     content,
     first_answers,
+    model,
     previous_in_journal,
     the_one,
     went_back,
 )
 from tests.integration.scripted_controller import ScriptedController
+from tests.integration.test_agent_deployments import adding
 from transport.mqtt import connect
 
 CRASH = "if asked == 13:\n    import os\n    os._exit(9)"
@@ -193,3 +195,17 @@ async def test_another_name_for_the_same_content_disturbs_nothing(
     assert (status.since_swap.since, status.since_swap.answered) == (before.since_swap.since, 3)
     assert 0 < status.since_swap.p95_s < 60
     assert (status.restarts, worker(agent).pid) == (0, pid)
+
+
+async def test_a_version_made_anew_under_its_number_is_loaded_anew(
+    scripted: ScriptedController, agent: AgentProcess, broker: BrokerAddress
+) -> None:
+    """Its file stands where the old one stood; the worker does not take the one for the other."""
+    await scripted.want(pipelines=(content(scripted, 1),))
+    await scripted.report(lambda report: answers(report, 1))
+    pid = worker(agent).pid
+    anew = content(scripted, 1, wanted=model(scripted, 1, adding(7))).model_copy(update={"content_id": "anew"})
+    await scripted.want(pipelines=(anew,))
+    await scripted.report(lambda report: the_one(report).content_id == "anew")
+    assert await ask(broker, 5) == [[5, 7]]
+    assert worker(agent).pid == pid

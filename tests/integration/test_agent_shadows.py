@@ -36,12 +36,13 @@ async def test_a_shadow_is_compared_on_live_messages_and_goes_again(
     scripted: ScriptedController, agent: AgentProcess, broker: BrokerAddress
 ) -> None:
     """One that is another model disagrees, one with the same answers agrees; the same process serves all the while."""
-    await scripted.want(pipelines=(content(scripted, 1),))
+    alone = content(scripted, 1)
+    await scripted.want(pipelines=(alone,))
     await scripted.report(lambda report: answers(report, 1))
     pids = workers(agent)
     other, same = model(scripted, 2), model(scripted, 3, adding(1))
     for candidate, expected in ((other, (0, 20)), (same, (20, 0))):
-        await scripted.want(pipelines=(content(scripted, 1, shadows={"add": candidate}),))
+        await scripted.want(pipelines=(alone.model_copy(update={"shadows": {"add": candidate}}),))
         await scripted.report(lambda report: SHADOW in the_one(report).nodes and compared(report) == (0, 0))
         assert await ask(broker, *range(20)) == [[number, 1] for number in range(20)]
         report = await scripted.report(lambda report, expected=expected: compared(report) == expected)  # type: ignore[misc]
@@ -49,7 +50,7 @@ async def test_a_shadow_is_compared_on_live_messages_and_goes_again(
         assert (notes["failed"], notes["missed"]) == (0, 0)
         assert notes["mean_s"] > 0
         assert the_one(report).models == {"add": 1}
-    await scripted.want(pipelines=(content(scripted, 1),))
+    await scripted.want(pipelines=(alone,))
     await scripted.report(lambda report: SHADOW not in the_one(report).nodes and answers(report, 1))
     status = the_one(scripted.reports[-1])
     assert (status.restarts, status.failed, status.returned) == (0, 0, None)
@@ -65,11 +66,12 @@ async def test_a_shadow_that_cannot_be_had_is_left_out(
     missing = model(scripted, 4)
     scripted.blobs.delete(scripted.blobs.put_bytes(adding(4)).digest)
     reasons["does not hold"] = missing
-    await scripted.want(pipelines=(content(scripted, 1),))
+    alone = content(scripted, 1)
+    await scripted.want(pipelines=(alone,))
     await scripted.report(lambda report: answers(report, 1))
     pids = workers(agent)
     for reason, shadow in reasons.items():
-        await scripted.want(pipelines=(content(scripted, 1, shadows={"add": shadow}),))
+        await scripted.want(pipelines=(alone.model_copy(update={"shadows": {"add": shadow}}),))
         report = await scripted.report(lambda report, reason=reason: reason in the_one(report).reason)  # type: ignore[misc]
         assert the_one(report).reason.startswith("shadow of add: ")
         assert the_one(report).state is PipelineState.LISTENING
