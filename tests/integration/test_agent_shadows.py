@@ -91,3 +91,22 @@ async def test_a_shadow_that_does_not_fit_its_node_is_left_out_by_the_worker(
     assert (the_one(report).state, the_one(report).restarts) == (PipelineState.LISTENING, 0)
     assert await ask(broker, 5) == [[5, 1]]
     assert len(workers(agent)) == 1
+
+
+async def test_a_worker_that_ends_with_a_shadow_is_started_without(
+    scripted: ScriptedController, agent: AgentProcess, broker: BrokerAddress
+) -> None:
+    """The shadow may have been its end, so the serving goes on alone until other shadows are wanted."""
+    alone = content(scripted, 1)
+    shadowed = alone.model_copy(update={"shadows": {"add": model(scripted, 2)}})
+    await scripted.want(pipelines=(shadowed,))
+    await scripted.report(lambda report: SHADOW in the_one(report).nodes)
+    (pid,) = workers(agent)
+    psutil.Process(pid).kill()
+    report = await scripted.report(lambda report: the_one(report).restarts == 1 and answers(report, 1))
+    status = the_one(report)
+    assert "its shadows are left out, as its worker ended with them: it was killed by SIGKILL" in status.reason
+    assert (SHADOW in status.nodes, status.state) == (False, PipelineState.LISTENING)
+    assert await ask(broker, 5) == [[5, 1]]
+    await scripted.want(pipelines=(alone.model_copy(update={"shadows": {"add": model(scripted, 3)}}),))
+    await scripted.report(lambda report: SHADOW in the_one(report).nodes and not the_one(report).reason)
