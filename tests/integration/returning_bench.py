@@ -58,7 +58,7 @@ def content(
     wanted: WantedModel | None = None,
     more: str = "",
     health: WantedHealth | None = SOON,
-    shadows: Mapping[str, WantedModel] | None = None,
+    replicas: int = 1,
 ) -> WantedPipeline:
     """A pipeline that answers with this version of the model; its library does more if that is wanted."""
     nodes: list[Mapping[str, object]] = [
@@ -67,7 +67,7 @@ def content(
         {"id": "who", "type": "library", "library": "pipelib_who", "inputs": ["in", "sum"]},
         {"id": "out", "type": "mqtt_pub", "topic": "out", "inputs": ["who"]},
     ]
-    spec = PipelineSpec.model_validate({"name": "adding", "nodes": nodes})
+    spec = PipelineSpec.model_validate({"name": "adding", "nodes": nodes, "replicas": replicas})
     source = WHO.replace("{more}", "".join(f"    {line}\n" for line in more.splitlines()))
     return WantedPipeline(
         name="adding",
@@ -75,7 +75,6 @@ def content(
         spec=scripted.blobs.put_bytes(spec.model_dump_json().encode()),
         content_id=f"content-{number}",
         models={"add": wanted or model(scripted, number)},
-        shadows=dict(shadows or {}),
         health=health,
         libraries={"pipelib_who": scripted.blobs.put_bytes(source.encode())},
     )

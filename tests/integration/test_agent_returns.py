@@ -40,7 +40,7 @@ def worker(agent: AgentProcess) -> psutil.Process:
 async def test_a_crash_in_the_watch_time_goes_back_and_loses_nothing(
     scripted: ScriptedController, agent: AgentProcess, broker: BrokerAddress
 ) -> None:
-    """A QoS 1 message that ends the new worker is answered by the old content, and so are all others."""
+    """A QoS 1 message that ends the new worker is answered by the old content, and so are all others (defect 29)."""
     await scripted.want(pipelines=(content(scripted, 1),))
     await scripted.report(lambda report: answers(report, 1))
     await scripted.want(pipelines=(content(scripted, 2, more=CRASH),))
@@ -209,3 +209,19 @@ async def test_a_version_made_anew_under_its_number_is_loaded_anew(
     await scripted.report(lambda report: the_one(report).content_id == "anew")
     assert await ask(broker, 5) == [[5, 7]]
     assert worker(agent).pid == pid
+
+
+@pytest.mark.usefixtures("agent")
+async def test_all_replicas_go_back_together(scripted: ScriptedController, broker: BrokerAddress) -> None:
+    """One of two workers ends: both answer with the old content again, and nothing is lost."""
+    await scripted.want(pipelines=(content(scripted, 1, replicas=2),))
+    await scripted.report(lambda report: answers(report, 1))
+    await scripted.want(pipelines=(content(scripted, 2, more=CRASH, replicas=2),))
+    await scripted.report(lambda report: answers(report, 2))
+    told = await ask(broker, *range(40))
+    assert [asked for asked, _ in told] == list(range(40))
+    assert told[13] == [13, 1]
+    status = the_one(await scripted.report(lambda report: went_back(report, 1, 2)))
+    assert status.returned is not None
+    assert "exit code 9" in status.returned.reason
+    assert {version for _, version in await ask(broker, *range(20))} == {1}

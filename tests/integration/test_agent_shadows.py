@@ -85,7 +85,8 @@ async def test_a_shadow_that_does_not_fit_its_node_is_left_out_by_the_worker(
 ) -> None:
     """A sound model without the output that the node wants fails nothing, and comes with the pipeline's first start."""
     shadow = model(scripted, 2, with_another_output())
-    await scripted.want(pipelines=(content(scripted, 1, shadows={"add": shadow}),))
+    shadowed = content(scripted, 1).model_copy(update={"shadows": {"add": shadow}})
+    await scripted.want(pipelines=(shadowed,))
     report = await scripted.report(lambda report: "shadow left out" in the_one(report).reason)
     assert f"node '{SHADOW}'" in the_one(report).reason
     assert (the_one(report).state, the_one(report).restarts) == (PipelineState.LISTENING, 0)

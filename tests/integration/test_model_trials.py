@@ -42,7 +42,7 @@ def told(report: Report, state: ModelState) -> ModelStatus | None:
 async def test_a_model_that_is_not_as_it_was_registered_never_serves(
     scripted: ScriptedController, agent: AgentProcess, broker: BrokerAddress, what: str
 ) -> None:
-    """It is failed with what is off, no worker gets it, and the old content goes on and says that it does."""
+    """It is failed with what is off, no worker gets it, and the old content goes on and says so (defect 29)."""
     await scripted.want(pipelines=(content(scripted, 1),))
     await scripted.report(lambda report: answers(report, 1))
     bad = bad_model(scripted, what)
