@@ -52,7 +52,8 @@ class Rollouts:
             return ordered, look_at_all(session, now=self._clock())
 
         ordered, looked = await self._database.write(save)
-        self._tell(looked)
+        self._live = looked.live
+        await self._manifests.mark_all()  # an order may move any edge
         return ordered
 
     async def serve(self) -> None:
