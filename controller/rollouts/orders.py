@@ -6,12 +6,11 @@ from datetime import datetime
 from sqlmodel import Session
 
 from controller.rollouts.machine import Rollout, begun
-from controller.rollouts.steps import go_back, new_rollout
+from controller.rollouts.steps import new_rollout
 from controller.stores.changes import note_change
 from controller.stores.rollouts import (
     get_rollout,
     newest_rollout,
-    placements,
     rollouts,
     save_rollout,
     to_rollout,
@@ -29,7 +28,9 @@ def approve(session: Session, name: str, *, reason: str, now: datetime, revision
     rollout = to_rollout(row)
     if rollout.state is not RolloutState.WAITING:
         raise Conflict(f"rollout {row.number} of {name} waits for nobody: it is {rollout.state}")
-    _save(session, row, replace(rollout, state=RolloutState.ROLLING, approved=True, reason=""), "approved", reason, now)
+    behind_canary = rollout.step > 0  # who lets it begin has not seen yet how its canary does
+    after = replace(rollout, state=RolloutState.ROLLING, approved=behind_canary, reason="")
+    _save(session, row, after, "approved", reason, now)
 
 
 def pause(session: Session, name: str, *, reason: str, now: datetime, revision: int | None) -> None:
@@ -52,7 +53,7 @@ def resume(session: Session, name: str, *, reason: str, now: datetime, revision:
 
 
 def abort(session: Session, name: str, *, reason: str, now: datetime, revision: int | None) -> None:
-    """Have all edges that were told of a rollout go back to what they had before."""
+    """Have all edges that were told of a rollout go back to what they had before: the look that follows does it."""
     row = _newest(session, name, revision)
     rollout = to_rollout(row)
     if rollout.state not in LIVE:
@@ -62,9 +63,6 @@ def abort(session: Session, name: str, *, reason: str, now: datetime, revision: 
         )
     after = replace(rollout, state=RolloutState.ABORTED, reason=reason or "aborted by a person")
     _save(session, row, after, "aborted", reason, now)
-    for placement in placements(session, deployment=name).values():
-        if placement.rollout == row.number:
-            go_back(session, placement, now=now)
 
 
 def rollback(
@@ -89,6 +87,7 @@ def rollback(
         now=now,
     )
     row.cause = f"back to rollout {target.number}" + (f": {reason}" if reason else "")
+    row.by = "a person"
     _tell(session, name, f"{row.number} begins, {row.cause}", reason, now)
     return row
 
