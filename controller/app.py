@@ -1,6 +1,7 @@
 """The composition root: builds the controller, serves until cancelled, closes everything in reverse."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,8 @@ from importlib.metadata import version
 from uuid import uuid4
 
 from controller.brokers.access import BrokerAccess
-from controller.brokers.accounts import settled
+from controller.brokers.dynamic_security import DynamicSecurity
+from controller.brokers.edge_accounts import EdgeAccounts, FileAccounts
 from controller.brokers.embedded import embedded_broker
 from controller.brokers.user_topics import user_topics
 from controller.data.collected import CollectedRows
@@ -31,6 +33,8 @@ from controller.model_checks import ModelChecks
 from controller.outcomes import Outcomes
 from controller.registry import Registry
 from controller.retention import Retention
+from controller.revocation import Revocation
+from controller.rollouts.loop import Rollouts
 from controller.runs.dispatch import Dispatcher
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
@@ -40,12 +44,14 @@ from controller.runs.triggers import Triggers
 from controller.runs.work import RunWork
 from controller.secrets import Secrets
 from controller.settings import ControllerSettings
+from controller.signing_keys import SigningKeys
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database, open_database
 from controller.stores.serving import newest_specs
 from controller.stores.sources import Sources
 from controller.stores.tokens import first_token
 from pipeline_runtime.installed import node_types
+from schemas.errors import Unauthorized, Unreachable
 from schemas.topics import CONTROLLER_PRESENCE
 from schemas.views import BrokerView
 from schemas.wire import ControllerPresence
@@ -53,8 +59,9 @@ from transport.blob_store import BlobDirectory
 from transport.folder_lock import own_folder
 from transport.mqtt import Link, connect
 from transport.sealing import StorageKey
-from transport.signing import SigningKey
 from transport.transfer import BlobReceiver, BlobSender
+
+log = logging.getLogger(__name__)
 
 THREADS = 32  # whoever is in one blocks: slow queries must leave some for transactions
 LISTENING_S = 5.0  # for collections to subscribe; a broker that is away is waited for in the background
@@ -74,7 +81,7 @@ class _Storage:
     sources: Sources
     blobs: BlobDirectory
     records: RunRecords
-    key: SigningKey
+    keys: SigningKeys
     secrets_key: StorageKey
 
 
@@ -125,8 +132,9 @@ class Controller:
     ) -> None:
         database, collections, blobs = storage.database, storage.collections, storage.blobs
         rate = settings.transfer_mb_s * 1e6 if settings.transfer_mb_s else None
-        self._storage, self._broker = storage, broker
-        self._manifests = Manifests(database, storage.key, link)
+        self._storage, self._accounts = storage, _accounts(settings, broker, link)
+        self._manifests = Manifests(database, storage.keys, link)
+        self._rollouts = Rollouts(database, self._manifests, clock=utc_now)
         self._greeting = Greeting(link, self._manifests, session_id)
         self._supervisor = Supervisor(database, self._manifests, clock=utc_now)
         self._supervisor.changed.append(storage.records.follow)
@@ -138,6 +146,7 @@ class Controller:
         self._ingestion = Ingestion(broker.address, collections)
         self._letters = LetterIntake(broker.address, database)
         outcomes = Outcomes(link)
+        self._revocation = Revocation(database, self._manifests, self._supervisor, self._accounts, link, clock=utc_now)
         self._inbox = Inbox(
             link,
             database,
@@ -147,11 +156,13 @@ class Controller:
             outcomes,
             collected=CollectedRows(link, collections),
             clock=utc_now,
+            revoked=self._revocation.names,
+            on_report=self._rollouts.reported,
         )
-        self._sender = BlobSender(blob_link, blobs, edge=None, rate_bytes_s=rate)
+        self._sender = BlobSender(blob_link, blobs, rate_bytes_s=rate, refused=self._revocation.names)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
         self._checks = ModelChecks()
-        registry = Registry(database, blobs, self._checks, self._manifests.mark_users, clock=utc_now)
+        registry = Registry(database, blobs, self._checks, self._rollouts.promoted, clock=utc_now)
         secrets = Secrets(database, storage.secrets_key, blobs, clock=utc_now)
         selector = Selector(
             collections,
@@ -180,6 +191,8 @@ class Controller:
             link=link,
             supervisor=self._supervisor,
             manifests=self._manifests,
+            rollouts=self._rollouts,
+            keys=storage.keys,
             ticks=self._ticks,
             ingestion=self._ingestion,
             records=storage.records,
@@ -193,7 +206,8 @@ class Controller:
                 self._fleet_changed,
                 clock=utc_now,
             ),
-            enrolment=Enrolment(database, storage.key, broker, link, clock=utc_now),
+            revocation=self._revocation,
+            enrolment=Enrolment(database, storage.keys, broker, self._accounts, clock=utc_now),
             secrets=secrets,
             outcomes=outcomes,
         )
@@ -209,11 +223,13 @@ class Controller:
             "greeting": self._greeting.serve(),
             "manifests": self._manifests.serve(),
             "inbox": self._inbox.serve(),
+            "rollouts": self._rollouts.serve(),
             "supervisor": self._supervisor.serve(self._work),
             "ingestion": self._ingestion.serve(),
             "dead letters": self._letters.serve(),
             "blobs": self._sender.serve(),
             "retention": self._retention.serve(),
+            "accounts": self._keep_accounts(),
         }
 
     async def close(self) -> None:
@@ -223,6 +239,7 @@ class Controller:
     async def say_where(self, listener: socket.socket) -> None:
         """Tell on standard output where the API is, and the token when it is new: it is shown this once."""
         token = await self._storage.database.write(lambda session: first_token(session, now=utc_now()))
+        await self._revocation.load()
         await self._look_again()
         print(f"Tidemill controller: {address_of(listener)}", flush=True)  # noqa: T201 - what the operator asked for
         if token is not None:
@@ -242,12 +259,25 @@ class Controller:
         self._ticks.jobs_changed()
         self._ingestion.refresh()
         self._letters.refresh()
-        if self._broker.accounts is not None:
-            specs = await asyncio.to_thread(self._storage.collections.specs)
-            pipelines = await self._storage.database.read(newest_specs)
-            if await asyncio.to_thread(self._broker.accounts.allow, user_topics(specs, pipelines)):
-                await settled(self._services.link)
+        await self._settle_accounts()
+        self._rollouts.look()
         await self._manifests.mark_all()
+
+    async def _keep_accounts(self) -> None:
+        """Have the broker know who may use what, whenever it is reached."""
+        async for _ in self._services.link.connections():
+            await self._settle_accounts()
+
+    async def _settle_accounts(self) -> None:
+        if self._accounts is None:
+            return
+        specs = await asyncio.to_thread(self._storage.collections.specs)
+        pipelines = await self._storage.database.read(newest_specs)
+        try:
+            await self._accounts.allow(user_topics(specs, pipelines))
+            await self._revocation.finish()
+        except (Unauthorized, Unreachable) as error:  # it is done when the broker is there, or lets us
+            log.warning("accounts not settled", extra={"reason": str(error)})
 
 
 async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> _Storage:
@@ -260,9 +290,9 @@ async def _open_storage(stack: AsyncExitStack, settings: ControllerSettings) -> 
     stack.callback(collections.close)
     sources = Sources(settings.sources)
     blobs = BlobDirectory(folder / "blobs")
-    key = SigningKey.load_or_create(folder / "signing_key.pem")
+    keys = SigningKeys(folder)
     secrets_key = StorageKey.load_or_create(folder / "secrets_key")
-    return _Storage(database, collections, sources, blobs, RunRecords(folder), key, secrets_key)
+    return _Storage(database, collections, sources, blobs, RunRecords(folder), keys, secrets_key)
 
 
 async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> BrokerAccess:
@@ -273,3 +303,9 @@ async def _open_broker(stack: AsyncExitStack, settings: ControllerSettings) -> B
     folder, kind, port = settings.data_dir / "broker", settings.embedded_broker, settings.embedded_broker_port
     started = await stack.enter_async_context(embedded_broker(folder, kind, port))
     return BrokerAccess(started.address, started.address, started.for_devices, accounts=started.accounts, embedded=True)
+
+
+def _accounts(settings: ControllerSettings, broker: BrokerAccess, link: Link) -> EdgeAccounts | None:
+    if broker.accounts is not None:
+        return FileAccounts(broker.accounts, link)
+    return DynamicSecurity(link) if settings.broker_accounts == "dynamic_security" else None

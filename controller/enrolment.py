@@ -1,6 +1,5 @@
 """Enrols edges: a row, an account at the broker, and the configuration that their agents need."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import Callable
@@ -9,14 +8,15 @@ from datetime import datetime
 from sqlmodel import Session
 
 from controller.brokers.access import BrokerAccess
-from controller.brokers.accounts import OWN_USERS, settled
+from controller.brokers.accounts import OWN_USERS
+from controller.brokers.edge_accounts import EdgeAccounts
+from controller.signing_keys import SigningKeys
+from controller.stores.changes import note_change
 from controller.stores.database import Database
 from controller.stores.edges import add_edge, get_edge, refuse_known
 from controller.stores.tables import EdgeRow
 from schemas.errors import Conflict
-from transport.mqtt import Link
 from transport.sealing import SealingKey
-from transport.signing import SigningKey
 
 
 class Enrolment:
@@ -25,13 +25,14 @@ class Enrolment:
     def __init__(
         self,
         database: Database,
-        key: SigningKey,
+        keys: SigningKeys,
         broker: BrokerAccess,
-        link: Link,
+        accounts: EdgeAccounts | None,
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        self._database, self._key, self._broker, self._link, self._clock = database, key, broker, link, clock
+        self._database, self._keys, self._broker, self._clock = database, keys, broker, clock
+        self._accounts = accounts
 
     async def add(self, name: str, labels: dict[str, str]) -> tuple[EdgeRow, str]:
         """Enrol an edge: its row, and its agent's configuration as TOML.
@@ -43,15 +44,35 @@ class Enrolment:
             raise Conflict(f"{name!r} is an account that the broker has for others; choose another name")
         await self._database.read(lambda session: refuse_known(session, name=name))
         # The row comes last: whatever breaks before it, the edge can be added again.
-        username, password = await asyncio.to_thread(self._credentials, name)
-        if self._broker.accounts is not None:
-            await settled(self._link)
+        username, password = await self._credentials(name)
         sealing = SealingKey.create()
         row = await self._database.write(
             lambda session: add_edge(
                 session, name=name, labels=labels, sealing_key=sealing.public_key, now=self._clock()
             )
         )
+        return row, self._config(name, username, password, sealing)
+
+    async def again(self, name: str) -> tuple[EdgeRow, str]:
+        """Enrol an edge anew, revoked or not: with a new password and a new key for secrets; the old ones are void.
+
+        Raises:
+            NotFound: there is no such edge.
+        """
+        await self._database.read(lambda session: get_edge(session, name=name))
+        username, password = await self._credentials(name)
+        sealing = SealingKey.create()
+
+        def save(session: Session) -> EdgeRow:
+            row = get_edge(session, name=name)
+            row.sealing_key, row.revoked_at = sealing.public_key, None
+            row.signing_key_id = self._keys.newest.key_id  # which the new configuration pins
+            row.report = None  # of before, when it may have trusted another
+            note_change(session, kind="enrolled", subject=f"edge {name}", what="again", at=self._clock(), edge=name)
+            session.add(row)
+            return row
+
+        row = await self._database.write(save)
         return row, self._config(name, username, password, sealing)
 
     async def rekey(self, name: str) -> str:
@@ -74,22 +95,26 @@ class Enrolment:
         await self._database.write(save)
         return _sealing_line(sealing)
 
-    def _credentials(self, name: str) -> tuple[str, str]:
-        if self._broker.accounts is not None:
-            return name, self._broker.accounts.add(name)
+    async def _credentials(self, name: str) -> tuple[str, str]:
+        if self._accounts is not None:
+            return name, await self._accounts.add(name)
         shared = self._broker.for_edges.credentials
         if self._broker.embedded and shared is not None:
             return shared
         return name, secrets.token_urlsafe(24)
 
     def _config(self, name: str, username: str, password: str, sealing: SealingKey) -> str:
-        note = "" if self._broker.embedded else "# The broker must know this account; for Mosquitto: mosquitto_passwd\n"
+        note = (
+            ""
+            if self._broker.embedded or self._accounts
+            else "# The broker must know this account; for Mosquitto: mosquitto_passwd\n"
+        )
         tls = f"ca_file = {json.dumps(str(self._broker.for_edges.ca_file))}\n" if self._broker.for_edges.ca_file else ""
         return f"""\
 # Configuration of the Tidemill agent on {name}; start it with: tidemill agent --config {name}.toml
 # This file holds a password and a private key: keep it readable by the agent alone.
 edge = {json.dumps(name)}
-controller_public_key = {json.dumps(self._key.public_key)}
+controller_public_key = {json.dumps(self._keys.newest.public_key)}
 {_sealing_line(sealing)}
 [broker]
 {note}url = {json.dumps(self._broker.for_edges.url)}

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from datetime import datetime
 from functools import partial
 
 from pydantic import ValidationError
+from sqlmodel import Session
 
 from controller.data.collected import CollectedRows
 from controller.manifests import Manifests
@@ -18,6 +19,8 @@ from controller.runs.steps import EdgeSaid, Gone
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
 from controller.stores.edges import note_presence, note_report
+from controller.stores.servings import note_servings
+from controller.stores.tables import EdgeRow
 from schemas.errors import BadInput, NotFound, Unreachable
 from schemas.outcomes import OutcomesTold
 from schemas.report import Report
@@ -59,9 +62,26 @@ class Inbox:
         *,
         collected: CollectedRows,
         clock: Callable[[], datetime],
+        revoked: Container[str] = frozenset(),
+        on_report: Callable[[], None] = lambda: None,
     ) -> None:
+        """Take nothing yet.
+
+        Args:
+            link: To listen on, and to acknowledge on.
+            database: The control database.
+            supervisor: Told what happens to runs, and who is there.
+            manifests: Told who needs one.
+            records: Lines of runs.
+            outcomes: What became of messages.
+            collected: Rows of pipelines.
+            clock: The controller's.
+            revoked: Edges of which nothing is taken any more but what they say of themselves.
+            on_report: Called when an edge came, went or reported.
+        """
         self._link, self._database, self._supervisor, self._manifests = link, database, supervisor, manifests
         self._records, self._outcomes, self._collected, self._clock = records, outcomes, collected, clock
+        self._revoked, self._on_report = revoked, on_report
 
     async def serve(self) -> None:
         """Take messages until cancelled."""
@@ -82,7 +102,7 @@ class Inbox:
         subscription = await self._link.subscribe_patiently(topic.filter(), queue_size=BACKLOG)
         async for message in subscription:
             ids = topic.parse(message.topic)
-            if ids is None:
+            if ids is None or (ids["edge"] in self._revoked and topic not in {PRESENCE, REPORT}):
                 continue
             self._supervisor.heard(ids["edge"])
             await self._see_to(handle, ids["edge"], message)
@@ -114,6 +134,7 @@ class Inbox:
         if changed:
             log.info("edge is online" if presence.online else "edge is offline", extra={"edge": edge})
             self._supervisor.edge_changed()
+            self._on_report()
             if presence.online:
                 self._manifests.mark(edge, again=True)
 
@@ -121,15 +142,18 @@ class Inbox:
         report = Report.model_validate_json(message.payload)
         if report.edge != edge:
             return
-        row = await self._database.write(lambda session: note_report(session, report=report, now=self._clock()))
+        row = await self._database.write(lambda session: _note(session, report, self._clock()))
         if row is None:
             return
         if report.generation != row.generation:
             self._manifests.mark(edge, again=True)  # it missed the last one, or knows a later one than we do
+        elif self._manifests.key_for(row).key_id != row.signing_key_id:
+            self._manifests.mark(edge)
         runs = self._supervisor.runs_on(edge)
         for run in missing(runs, report, generation=row.generation, wanted=row.wanted):
             await self._supervisor.step(run.id, Gone(run.attempt, f"{edge} has lost attempt {run.attempt}"))
         self._supervisor.edge_changed()
+        self._on_report()
 
     async def _outcomes_told(self, _edge: str, message: Message) -> None:
         self._outcomes.heard(OutcomesTold.model_validate_json(message.payload))
@@ -169,6 +193,15 @@ class Inbox:
                 facts = {"run": str(run.id), "lines": len(lines), "reason": str(error)}
                 log.warning("lines not kept", extra=facts)
             self._records.news.announce(run.id)
+
+
+def _note(session: Session, report: Report, now: datetime) -> EdgeRow | None:
+    before = session.get(EdgeRow, report.edge)
+    reported_at = before.reported_at if before else None
+    row = note_report(session, report=report, now=now)
+    if row is not None:
+        note_servings(session, report=report, before=reported_at, now=now)
+    return row
 
 
 Handler = Callable[[str, Message], Awaitable[None]]

@@ -5,11 +5,13 @@ import logging
 
 from sqlmodel import Session
 
+from controller.signing_keys import SigningKeys
 from controller.stores.database import Database
 from controller.stores.edges import get_edge, list_edges, report_of
 from controller.stores.tables import EdgeRow
-from controller.wanted import users_of, wanted_on
+from controller.wanted import wanted_on
 from schemas.errors import NotFound, TooLarge, Unreachable
+from schemas.manifest import Manifest
 from schemas.topics import MANIFEST
 from transport.mqtt import Link
 from transport.signing import SigningKey
@@ -22,8 +24,8 @@ AGAIN_AFTER_S = 1.0  # after the broker or the database did not answer
 class Manifests:
     """Keeps every edge's published manifest equal to what the database wants."""
 
-    def __init__(self, database: Database, key: SigningKey, link: Link) -> None:
-        self._database, self._key, self._link = database, key, link
+    def __init__(self, database: Database, keys: SigningKeys, link: Link) -> None:
+        self._database, self._keys, self._link = database, keys, link
         self._dirty: dict[str, bool] = {}  # edge → publish even if nothing changed; looked at in this order
         self._later: dict[str, bool] = {}  # the same, behind those of which it is known that something changed
         self._wake = asyncio.Event()
@@ -39,10 +41,13 @@ class Manifests:
             self._later[name] = again or self._later.get(name, False)
         self._wake.set()
 
-    async def mark_users(self, model: str) -> None:
-        """Look soon at the edges that should hold a model, by itself or for a pipeline."""
-        for name in await self._database.read(lambda session: users_of(session, model)):
-            self.mark(name)
+    def signed_with(self, session: Session) -> dict[str, list[str]]:
+        """By key id, the edges whose manifests are signed with that key."""
+        found: dict[str, list[str]] = {}
+        for row in list_edges(session):
+            if row.revoked_at is None:
+                found.setdefault(self.key_for(row).key_id, []).append(row.name)
+        return found
 
     async def serve(self) -> None:
         """Publish what changed, until cancelled."""
@@ -72,15 +77,30 @@ class Manifests:
     def _sign(self, session: Session, edge: str, *, again: bool) -> str | None:
         """The signed manifest to publish, saved with its new generation first; None if there is nothing to say."""
         row = get_edge(session, name=edge)
-        wanted = wanted_on(session, row)
-        content = wanted.manifest(edge, 0).model_dump_json(exclude={"sent_at", "generation"})
-        if row.signed and row.wanted == content and _seen(row) <= row.generation:
+        manifest, key = self._manifest(session, row), self.key_for(row)
+        content = manifest.model_dump_json(exclude={"sent_at", "generation"})
+        unchanged = row.wanted == content and row.signing_key_id == key.key_id
+        if row.signed and unchanged and _seen(row) <= row.generation:
             return row.signed if again else None
         row.generation = max(row.generation, _seen(row)) + 1
-        row.wanted = content
-        row.signed = self._key.sign(wanted.manifest(edge, row.generation)).model_dump_json()
+        row.wanted, row.signing_key_id = content, key.key_id
+        row.signed = key.sign(manifest.model_copy(update={"generation": row.generation})).model_dump_json()
         session.add(row)
         return row.signed
+
+    def key_for(self, row: EdgeRow) -> SigningKey:
+        """The key to sign an edge's manifests with; another one than the last, once it trusts a newer one."""
+        report = report_of(row)
+        return self._keys.for_edge(trusts=report.trusts if report else (), pinned=row.signing_key_id)
+
+    def _manifest(self, session: Session, row: EdgeRow) -> Manifest:
+        """What an edge should be told now, as generation 0."""
+        facts = {
+            "trusted_keys": self._keys.public_keys,
+            "retired_keys": self._keys.retired,
+            "revoked": row.revoked_at is not None,
+        }
+        return wanted_on(session, row).manifest(row.name, 0).model_copy(update=facts)
 
 
 def _seen(row: EdgeRow) -> int:

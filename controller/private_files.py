@@ -1,5 +1,6 @@
 """Writes files that hold secrets: readable by the controller's user alone, and never half there."""
 
+import os
 from pathlib import Path
 
 
@@ -8,5 +9,8 @@ def write_private(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.part")
     part.touch(mode=0o600)
     part.chmod(0o600)
-    part.write_text(text)
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)

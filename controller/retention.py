@@ -11,8 +11,10 @@ from sqlmodel import Session, select
 from controller.blob_sweep import YOUNG_S, sweep
 from controller.runs.records import RunRecords
 from controller.runs.steps import Run
+from controller.stores.changes import forget_changes
 from controller.stores.database import Database
 from controller.stores.retention import Forgotten, crowded, forget, forget_deleted
+from controller.stores.servings import forget_servings
 from controller.stores.tables import RunRow
 from schemas.errors import Unreachable
 from transport.blob_store import BlobDirectory
@@ -95,6 +97,8 @@ class Retention:
         """Forget what no job keeps, deleted ones included."""
         await self.forget_of()
         await self._repeat(forget_deleted, "")
+        await self._database.write(forget_changes)
+        await self._database.write(forget_servings)
 
     async def sweep(self, *, young_s: float = YOUNG_S) -> None:
         """Remove the files and blobs that nothing refers to: also what a crash left between a row and its files."""

@@ -28,6 +28,7 @@ class ControllerSettings(FileSettings):
     http_host: str = "127.0.0.1"  # 0.0.0.0 opens the API to the network: put TLS in front
     http_port: Port = 8420  # 0: any free one
     broker: BrokerAddress | None = None  # None: start one of our own on loopback, see embedded_broker.py
+    broker_accounts: Literal["by_hand", "dynamic_security"] = "by_hand"  # of edges, at a broker of one's own
     edge_broker_url: Annotated[str, AfterValidator(check_broker_url)] | None = (
         None  # as edges reach the broker, if that differs from broker.url
     )

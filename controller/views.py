@@ -8,18 +8,16 @@ from sqlmodel import Session
 from controller.runs.places import absence_of
 from controller.runs.steps import Run
 from controller.stores.edges import labels_of, list_edges, report_of
-from controller.stores.models import aliases, get_model, resolve, versions
+from controller.stores.models import aliases, get_model, versions
 from controller.stores.runs import to_run
 from controller.stores.serving import get_pipeline, get_pipeline_version, pipeline_versions
 from controller.stores.tables import EdgeRow, LibraryRow, PipelineRow, RunRow
-from controller.wanted import chooses, references, wanted_model, wanted_on
-from schemas.fleet import DeploymentSpec, LibrarySpec
+from schemas.fleet import LibrarySpec
 from schemas.pipelines import PipelineSpec
-from schemas.report import PipelineState, PipelineStatus
+from schemas.report import PipelineStatus
 from schemas.runs import ON_EDGE, RunState, RunTrigger, Usage
 from schemas.views import (
     AliasView,
-    DeploymentView,
     EdgeView,
     LibraryView,
     ModelView,
@@ -40,6 +38,7 @@ def edge_view(row: EdgeRow) -> EdgeView:
         since=row.since,
         generation=row.generation,
         report=report_of(row),
+        revoked_at=row.revoked_at,
     )
 
 
@@ -149,38 +148,3 @@ def _version_view(row: PipelineRow, running: Mapping[str, PipelineStatus]) -> Pi
 def library_view(row: LibraryRow) -> LibraryView:
     """A library's newest version."""
     return LibraryView(spec=LibrarySpec.model_validate_json(row.spec), version=row.version, created_at=row.created_at)
-
-
-def deployment_view(session: Session, spec: DeploymentSpec) -> DeploymentView:
-    """A deployment, and per edge whether what it wishes is so."""
-    refs = [spec.model] if spec.model else []
-    if spec.pipeline:
-        pipeline = PipelineSpec.model_validate_json(get_pipeline(session, name=spec.pipeline).spec)
-        refs = [ref for kind, ref in references(pipeline) if kind == "model"]
-    found = {ref: resolve(session, ref=ref) for ref in refs}
-    return DeploymentView(
-        spec=spec,
-        models={ref: version[0].version for ref, version in found.items() if version},
-        edges={edge.name: _standing(session, spec, edge) for edge in list_edges(session) if chooses(spec, edge)},
-    )
-
-
-def _standing(session: Session, spec: DeploymentSpec, edge: EdgeRow) -> str:
-    """``ready``, or what is missing on one edge."""
-    wanted, report = wanted_on(session, edge), report_of(edge)
-    if spec.name in wanted.missing:
-        return wanted.missing[spec.name]
-    if not edge.online or report is None:
-        return "offline"
-    if report.generation < edge.generation:
-        return f"has not applied generation {edge.generation} yet"
-    if spec.pipeline:
-        status = next((status for status in report.pipelines if status.name == spec.pipeline), None)
-        if status is None:
-            return "not started yet"
-        return "ready" if status.state is PipelineState.LISTENING else f"{status.state}: {status.reason}"
-    model = wanted_model(session, spec.model or "")
-    held = next(
-        (held for held in report.models if model and (held.name, held.version) == (model.name, model.version)), None
-    )
-    return f"{held.state}: {held.reason}".rstrip(": ") if held else "not fetched yet"

@@ -43,4 +43,5 @@ class Gatherer:
             disk_free_bytes=disk_free_bytes(self._settings.data_dir),
             load=load_per_cpu(),
             refused=self._intake.refused,
+            trusts=tuple(sorted(self._intake.trusted)),
         )

@@ -28,6 +28,19 @@ class ManifestIntake:
             self._changed.set()
 
     @property
+    def trusted(self) -> dict[str, str]:
+        """The controller's public keys whose manifests are taken, by their ids.
+
+        That of the configuration, until a manifest retires it, and those that the manifest followed names: so a key is
+        changed without a visit to the edge, and one that was stolen is of no use once it is retired. A configuration
+        that is given a later key is believed.
+        """
+        named = self.current.trusted_keys if self.current else ()
+        retired = self.current.retired_keys if self.current else ()
+        keys = {signing.key_id(public_key): public_key for public_key in (self._public_key, *named)}
+        return {key_id: public_key for key_id, public_key in keys.items() if key_id not in retired}
+
+    @property
     def generation(self) -> int:
         """Of the manifest taken last."""
         return self.current.generation if self.current else 0
@@ -40,7 +53,7 @@ class ManifestIntake:
         """
         if len(payload) > MANIFEST_LIMIT_BYTES:
             raise Untrusted(f"a manifest of {len(payload)} bytes; at most {MANIFEST_LIMIT_BYTES} are read")
-        manifest = signing.verify(payload, self._public_key, edge=self._edge)
+        manifest = signing.verify(payload, self.trusted.values(), edge=self._edge)
         if self.current is not None and manifest.generation <= self.generation:
             if manifest == self.current:
                 return

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from schemas.broker import BrokerAddress
-from schemas.names import Duration, EdgeName
+from schemas.names import Duration, EdgeName, PublicKey
 from transport.settings_file import FileSettings, read_settings
-
-PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$")]
 
 
 class Install(BaseModel):
@@ -37,7 +35,7 @@ class AgentSettings(FileSettings):
     )
 
     edge: EdgeName  # this machine's name, as the controller enrolled it
-    controller_public_key: PublicKey  # manifests signed by any other key are refused
+    controller_public_key: PublicKey  # manifests are taken that it signed, or a key that those name in its place
     broker: BrokerAddress = BrokerAddress()
     data_broker: BrokerAddress | None = None  # for pipelines, where a site has a broker of its own; default: broker
     data_dir: Path = Path()  # relative to the file; default: <edge>-data beside it

@@ -6,8 +6,10 @@ from pydantic import TypeAdapter
 
 from schemas.blobs import BlobAsk
 from schemas.collections import CollectionSpec
-from schemas.fleet import DeploymentSpec, Fleet, FleetDocument, LibrarySpec, ModelSpec
+from schemas.deployments import DeploymentSpec
+from schemas.fleet import Fleet, FleetDocument, LibrarySpec, ModelSpec
 from schemas.jobs import JobSpec
+from schemas.maintenance import MaintenanceWindow
 from schemas.manifest import Manifest, SignedManifest
 from schemas.models import ModelVersion
 from schemas.pipelines import PipelineSpec
@@ -29,6 +31,7 @@ DOCUMENTS: dict[str, TypeAdapter[Any]] = {
             "job": JobSpec,
             "library": LibrarySpec,
             "log-batch": LogBatch,
+            "maintenance-window": MaintenanceWindow,
             "manifest": Manifest,
             "model": ModelSpec,
             "model-version": ModelVersion,

@@ -2,11 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from schemas.collections import CollectionSpec
+from schemas.deployments import DeploymentSpec
 from schemas.jobs import JobSpec, Requirements
-from schemas.names import EdgeName, File, LibraryName, ModelRef, Name
+from schemas.maintenance import MaintenanceWindow
+from schemas.names import File, LibraryName, Name
 from schemas.pipelines import PipelineSpec
 from schemas.written import Written
 
@@ -27,22 +29,10 @@ class LibrarySpec(Written):
     requirements: Requirements | None = None  # what edges install for it
 
 
-class DeploymentSpec(Written):
-    """The wish that edges, by name or by labels, run a pipeline or hold a model."""
+class MaintenanceWindowDocument(MaintenanceWindow):
+    """``kind: MaintenanceWindow``."""
 
-    name: Name
-    edges: tuple[EdgeName, ...] = ()
-    labels: dict[str, str] = {}
-    pipeline: Name | None = None  # its newest version
-    model: ModelRef | None = None
-
-    @model_validator(mode="after")
-    def _one_thing_somewhere(self) -> "DeploymentSpec":
-        if (self.pipeline is None) == (self.model is None):
-            raise ValueError("a deployment is of either a `pipeline` or a `model`")
-        if not self.edges and not self.labels:
-            raise ValueError("a deployment names its `edges`, or `labels` that edges must have")
-        return self
+    kind: Literal["MaintenanceWindow"]
 
 
 class CollectionDocument(CollectionSpec):
@@ -82,7 +72,13 @@ class DeploymentDocument(DeploymentSpec):
 
 
 FleetDocument = Annotated[
-    CollectionDocument | ModelDocument | JobDocument | LibraryDocument | PipelineDocument | DeploymentDocument,
+    CollectionDocument
+    | ModelDocument
+    | JobDocument
+    | LibraryDocument
+    | PipelineDocument
+    | DeploymentDocument
+    | MaintenanceWindowDocument,
     Field(discriminator="kind"),
 ]
 

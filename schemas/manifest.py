@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from schemas.jobs import RequirementLine
-from schemas.names import BlobRef, EdgeName, LibraryName, ModelRef, Name
+from schemas.names import BlobRef, EdgeName, LibraryName, ModelRef, Name, PublicKey
 from schemas.wire import Wire
 
 
@@ -62,6 +62,9 @@ class Manifest(Wire):
     models: tuple[WantedModel, ...] = ()
     pipelines: tuple[WantedPipeline, ...] = ()
     runs: tuple[WantedRun, ...] = ()
+    trusted_keys: tuple[PublicKey, ...] = ()  # the controller's: whichever of them signs the next ones
+    retired_keys: tuple[str, ...] = ()  # ids of those that are trusted no more, whatever the edge's configuration says
+    revoked: bool = False  # the edge is no more the controller's: it ends everything
 
 
 class SignedManifest(BaseModel):

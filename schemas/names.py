@@ -17,6 +17,9 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0
 LibraryName = Annotated[str, StringConstraints(pattern=r"^pipelib_[A-Za-z0-9_]{1,80}$")]
 """A library: an importable Python module with the reference's prefix."""
 
+PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$")]
+"""A key that signatures are checked with."""
+
 BlobDigest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """The name of immutable bytes."""
 

@@ -124,3 +124,4 @@ class Report(Wire):
     disk_free_bytes: NonNegativeInt
     load: NonNegativeFloat  # one-minute load average per cpu
     refused: str = ""  # why the last manifest was refused, if it was
+    trusts: tuple[str, ...] = ()  # ids of the controller's keys whose manifests it takes

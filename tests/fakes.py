@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 from uuid import UUID, uuid4
 
 from edge_agent.contact import Contact
@@ -22,9 +23,9 @@ from edge_agent.tasks.task_machine import Ended, Launched, Launching, Noted, Tas
 from schemas import topics
 from schemas.broker import BrokerAddress
 from schemas.errors import TidemillError
-from schemas.manifest import Manifest, WantedRun
+from schemas.manifest import Manifest, WantedPipeline, WantedRun
 from schemas.names import BlobRef, EdgeName
-from schemas.report import Capabilities, Report, TaskStatus
+from schemas.report import Capabilities, PipelineState, PipelineStatus, Report, Returned, SinceSwap, TaskStatus
 from schemas.runs import Exited, LogBatch, Outcome, Outputs, Started
 from schemas.tasks import TaskSpec
 from tests.onnx_graphs import times
@@ -39,6 +40,10 @@ OnAccepted = Callable[[UUID, datetime], None]
 """Told of each task that is taken, and when the manifest that wants it was made."""
 
 
+Fault = Literal["", "load", "slow", "failing"]
+"""What is wrong with a pipeline's content on an edge: it cannot be loaded, takes long, or fails messages."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How simulated edges behave."""
@@ -46,10 +51,11 @@ class Manner:
     task_s: float = 1.0  # that a task's scripts take
     report_every_s: float = 30.0
     on_accepted: OnAccepted = lambda _run, _at: None
+    fault: Callable[[EdgeName, WantedPipeline], Fault] = lambda _edge, _pipeline: ""
 
 
 class SimulatedEdge:
-    """Takes manifests, tells of tasks, reports, and serves a model of its own for each run.
+    """Takes manifests, tells of tasks, reports, and serves a model of its own for each run; says that it answers.
 
     Its journal is in memory, and one connection serves where an agent has two. A model that a task is said to have
     made multiplies by a number that no other has.
@@ -78,6 +84,8 @@ class SimulatedEdge:
         self._tasks: dict[TaskKey, Task] = {}
         self._work: dict[TaskKey, asyncio.Task[None]] = {}
         self._held: dict[TaskKey, list[BlobRef]] = {}  # blobs of a task alone
+        self._served: dict[str, WantedPipeline] = {}
+        self._returned: dict[str, Returned] = {}
 
     @classmethod
     @asynccontextmanager
@@ -130,7 +138,38 @@ class SimulatedEdge:
                         self._end(key)
                     case AcceptTask(wanted):
                         self._accept(wanted, manifest, group)
+            self._serve_pipelines(manifest)
             self._changed()
+
+    def _serve_pipelines(self, manifest: Manifest) -> None:
+        """What cannot be loaded does not replace what answers; the rest does at once."""
+        wanted = {pipeline.name: pipeline for pipeline in manifest.pipelines}
+        self._served = {name: pipeline for name, pipeline in self._served.items() if name in wanted}
+        self._returned = {}
+        for name, pipeline in wanted.items():
+            if self._manner.fault(self._name, pipeline) == "load":
+                about = pipeline.content_id, pipeline.version
+                self._returned[name] = Returned(
+                    content_id=about[0], version=about[1], reason="it does not load", at=datetime.now(UTC)
+                )
+            else:
+                self._served[name] = pipeline
+
+    def _status(self, pipeline: WantedPipeline) -> PipelineStatus:
+        fault = self._manner.fault(self._name, pipeline)
+        failed = 50 if fault == "failing" else 0
+        swap = SinceSwap(
+            since=self._since, answered=100 - failed, failed=failed, p95_s=2.0 if fault == "slow" else 0.001
+        )
+        return PipelineStatus(
+            name=pipeline.name,
+            version=pipeline.version,
+            state=PipelineState.LISTENING,
+            content_id=pipeline.content_id,
+            models={ref: model.version for ref, model in pipeline.models.items()},
+            returned=self._returned.get(pipeline.name),
+            since_swap=swap,
+        )
 
     def _accept(self, wanted: WantedRun, manifest: Manifest, group: asyncio.TaskGroup) -> None:
         task = self._journal.accept(wanted)
@@ -202,6 +241,7 @@ class SimulatedEdge:
             started_at=self._since,
             capabilities=_CAPABILITIES,
             tasks=tuple(tasks),
+            pipelines=tuple(self._status(pipeline) for pipeline in self._served.values()),
             disk_free_bytes=2**34,
             load=0.0,
         )

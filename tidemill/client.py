@@ -12,27 +12,27 @@ from schemas.views import (
     Applied,
     BrokerView,
     CollectionView,
-    EdgeView,
-    EnrolledEdge,
     ImportResult,
     ModelView,
     Page,
     Reject,
-    RekeyedEdge,
     SecretView,
 )
 from tidemill.asking import path_of, read_as
+from tidemill.deployment_requests import DeploymentRequests
+from tidemill.edge_requests import EdgeRequests
 from tidemill.exchange import Query
 from tidemill.job_requests import JobRequests
 from tidemill.letter_requests import LetterRequests
 from tidemill.pipeline_requests import PipelineRequests
+from tidemill.timeline_requests import TimelineRequests
 
 Row = dict[str, Any]
 
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
-class Client(JobRequests, LetterRequests, PipelineRequests):
+class Client(DeploymentRequests, EdgeRequests, JobRequests, LetterRequests, PipelineRequests, TimelineRequests):
     """A connection to one controller; use it as a context manager.
 
     Every method raises a ``TidemillError`` of the class that fits: ``Unreachable``, ``Unauthorized``, ``NotFound`` …
@@ -41,29 +41,6 @@ class Client(JobRequests, LetterRequests, PipelineRequests):
     def broker(self) -> BrokerView:
         """How a device reaches the broker."""
         return self._one("broker", BrokerView)
-
-    # Edges
-
-    def edges(self) -> list[EdgeView]:
-        """Every enrolled edge."""
-        return list(self._all("edges", EdgeView))
-
-    def edge(self, name: str) -> EdgeView:
-        """One edge."""
-        return self._one(path_of("edges", name), EdgeView)
-
-    def add_edge(self, name: str, labels: dict[str, str]) -> EnrolledEdge:
-        """Enrol an edge; its credentials are told this once."""
-        document = {"name": name, "labels": labels}
-        return read_as(EnrolledEdge, self._exchange.send("POST", "edges", document=document))
-
-    def label_edge(self, name: str, labels: dict[str, str]) -> EdgeView:
-        """Give an edge these labels in place of those that it has."""
-        return read_as(EdgeView, self._exchange.send("PUT", path_of("edges", name, "labels"), document=labels))
-
-    def rekey_edge(self, name: str) -> RekeyedEdge:
-        """Give an edge a new key for secrets; its private half is told this once."""
-        return read_as(RekeyedEdge, self._exchange.send("POST", path_of("edges", name, "rekey")))
 
     # Secrets
 

@@ -18,7 +18,7 @@ from schemas.mistakes import mistake_text, node_text, own_mistakes, place_of, pl
 from schemas.names import BlobRef, FileRef
 from tidemill.yaml_places import PlacedDocument, read_documents
 
-KINDS = ("Collection", "Model", "Job", "Library", "Pipeline", "Deployment")
+KINDS = ("Collection", "Model", "Job", "Library", "Pipeline", "Deployment", "MaintenanceWindow")
 
 _DOCUMENT: TypeAdapter[FleetDocument] = TypeAdapter(FleetDocument)
 Part = TypeVar("Part")

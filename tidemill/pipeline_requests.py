@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from schemas.pipelines import Outcome
 from schemas.views import (
     DeletedPipeline,
-    DeploymentView,
     LibraryView,
     NodeTypeView,
     PipelineDifference,
     PipelineVersionView,
     PipelineView,
     ProposedPipeline,
-    Undeployed,
 )
 from tidemill.asking import Asking, path_of, read_as
 from tidemill.exchange import Query
@@ -72,11 +70,3 @@ class PipelineRequests(Asking):
     def libraries(self) -> list[LibraryView]:
         """Every library's newest version."""
         return list(self._all("libraries", LibraryView))
-
-    def deployments(self) -> list[DeploymentView]:
-        """Every deployment, and whether what it wishes is so."""
-        return list(self._all("deployments", DeploymentView))
-
-    def delete_deployment(self, name: str) -> Undeployed:
-        """Delete a deployment."""
-        return read_as(Undeployed, self._exchange.send("DELETE", path_of("deployments", name)))

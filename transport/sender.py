@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,12 +35,20 @@ class BlobSender:
     """Sends what it is asked for over a link, which should be another one than that for control messages."""
 
     def __init__(
-        self, link: Link, store: BlobDirectory, *, edge: EdgeName | None = None, rate_bytes_s: float | None = None
+        self,
+        link: Link,
+        store: BlobDirectory,
+        *,
+        edge: EdgeName | None = None,
+        rate_bytes_s: float | None = None,
+        refused: Container[EdgeName] = frozenset(),
     ) -> None:
         """Make the end of one edge, or, without ``edge``, the controller's for all of them.
 
-        ``rate_bytes_s`` is what each edge may be sent per second, or None for as much as the connection takes.
+        ``rate_bytes_s`` is what each edge may be sent per second, or None for as much as the connection takes; those
+        that are ``refused`` are sent nothing.
         """
+        self._refused = refused
         self._link, self._store, self._edge, self._rate_bytes_s = link, store, edge, rate_bytes_s
         self._asked_by = "edge" if edge is None else "controller"  # both ends listen; this is the other one
         self._waiting: dict[EdgeName, deque[_Range]] = {}
@@ -53,7 +62,7 @@ class BlobSender:
             async for message in asks:
                 edge = (BLOB_ASK.parse(message.topic) or {}).get("edge", "")
                 wanted = self._read(message)
-                if wanted is not None and self._queue(edge, wanted):
+                if wanted is not None and edge not in self._refused and self._queue(edge, wanted):
                     answering.create_task(self._answer_all(edge), name=f"blobs of {edge}")
 
     def _read(self, message: Message) -> _Range | None:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
@@ -52,25 +53,27 @@ class SigningKey:
         return SignedManifest(payload=payload.decode(), key_id=self.key_id, signature=signature)
 
 
-def verify(payload: bytes, public_key: str, *, edge: EdgeName) -> Manifest:
+def verify(payload: bytes, trusted: Collection[str], *, edge: EdgeName) -> Manifest:
     """The manifest in what was published, if the controller signed it for this edge.
 
     Args:
         payload: A SignedManifest as it came.
-        public_key: The controller's, as ``ed25519:<base64>``.
+        trusted: The controller's public keys, each as ``ed25519:<base64>``.
         edge: Who we are.
 
     Raises:
         Untrusted: it is no signed manifest, another key signed it, or it is another edge's.
-        BadInput: the public key is none.
+        BadInput: a public key is none.
     """
-    raw = _read_public_key(public_key)
+    keys = {key_id(public_key): _read_public_key(public_key) for public_key in trusted}
     try:
         signed = SignedManifest.model_validate_json(payload)
     except ValidationError as error:
         raise Untrusted(f"this is no signed manifest: {_first(error)}") from error
-    if signed.key_id != _key_id(raw):
-        raise Untrusted(f"the manifest is signed with the key {signed.key_id}, not with {_key_id(raw)}, which we trust")
+    raw = keys.get(signed.key_id)
+    if raw is None:
+        known = " or ".join(sorted(keys)) or "any"
+        raise Untrusted(f"the manifest is signed with the key {signed.key_id}, not with {known}, which we trust")
     try:
         signature = base64.b64decode(signed.signature, validate=True)
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, signed.payload.encode())
@@ -100,6 +103,11 @@ def _read_public_key(text: str) -> bytes:
     if not text.startswith(_SCHEME) or len(raw) != 32:
         raise BadInput(f"{text!r} is no public key; one is {_SCHEME} and 32 bytes in base64")
     return raw
+
+
+def key_id(public_key: str) -> str:
+    """A short name for a public key. Raises BadInput if it is none."""
+    return _key_id(_read_public_key(public_key))
 
 
 def _key_id(raw: bytes) -> str:

@@ -14,5 +14,5 @@ class BrokerAccess:
     address: BrokerAddress  # with the controller's own credentials
     for_edges: BrokerAddress
     for_devices: BrokerView
-    accounts: BrokerAccounts | None = None  # None: they are somebody else's business, or one is shared by all
+    accounts: BrokerAccounts | None = None  # files of the embedded broker; None: there are none
     embedded: bool = False

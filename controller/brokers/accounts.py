@@ -43,6 +43,17 @@ class BrokerAccounts:
         self._write_acl()
         self.on_change()
 
+    def remove(self, username: str) -> bool:
+        """Have the broker know an account no more, and whoever uses it thrown out; False if there was none."""
+        lines = self._lines()
+        others = [line for line in lines if not line.startswith(f"{username}:")]
+        if len(others) == len(lines):
+            return False
+        write_private(self.password_file, "\n".join([*others, ""]))
+        self._write_acl()
+        self.on_change()
+        return True
+
     def allow(self, data_topics: Iterable[str]) -> bool:
         """Let edges and devices use these topics beside an edge's own, and return whether that is new."""
         wanted = frozenset(data_topics)

@@ -13,20 +13,23 @@ from controller.stores.job_changes import move_waiting_runs
 from controller.stores.jobs import save_job
 from controller.stores.models import ensure_model
 from controller.stores.serving import add_library, add_pipeline, newest_library, newest_pipeline, save_deployment
-from controller.stores.tables import DeploymentRow, JobRow, ModelRow
+from controller.stores.tables import DeploymentRow, JobRow, ModelRow, WindowRow
+from controller.stores.windows import save_window
+from schemas.deployments import DeploymentSpec
 from schemas.fleet import (
     AppliedChange,
     CollectionDocument,
     DeploymentDocument,
-    DeploymentSpec,
     FleetDocument,
     JobDocument,
     LibraryDocument,
     LibrarySpec,
+    MaintenanceWindowDocument,
     ModelDocument,
     PipelineDocument,
 )
 from schemas.jobs import JobSpec
+from schemas.maintenance import MaintenanceWindow
 from schemas.models import Signature
 from schemas.pipelines import PipelineSpec
 
@@ -59,6 +62,8 @@ class FleetChanges:
                 return self._pipeline(document)
             case DeploymentDocument():
                 return self._deployment(document)
+            case MaintenanceWindowDocument():
+                return self._window(document)
 
     def _model(self, document: ModelDocument) -> AppliedChange:
         known = self.session.get(ModelRow, document.name)
@@ -111,13 +116,23 @@ class FleetChanges:
             save_deployment(self.session, spec=spec, now=self.now)
         return change
 
+    def _window(self, document: MaintenanceWindowDocument) -> AppliedChange:
+        row = self.session.get(WindowRow, document.name)
+        spec = _spec(document, MaintenanceWindow)
+        change = _compare("MaintenanceWindow", spec, MaintenanceWindow.model_validate_json(row.spec) if row else None)
+        if change.action != "unchanged":
+            save_window(self.session, spec=spec, now=self.now)
+        return change
+
 
 def _spec(document: BaseModel, kind: type[Spec]) -> Spec:
     return kind.model_validate(document.model_dump(exclude={"kind"}))
 
 
 def _compare(
-    kind: str, spec: JobSpec | LibrarySpec | PipelineSpec | DeploymentSpec, before: BaseModel | None
+    kind: str,
+    spec: JobSpec | LibrarySpec | PipelineSpec | DeploymentSpec | MaintenanceWindow,
+    before: BaseModel | None,
 ) -> AppliedChange:
     if before is None:
         return AppliedChange(kind=kind, name=spec.name, action="created")

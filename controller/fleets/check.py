@@ -24,6 +24,7 @@ from schemas.fleet import (
     FleetDocument,
     JobDocument,
     LibraryDocument,
+    MaintenanceWindowDocument,
     ModelDocument,
     PipelineDocument,
 )
@@ -105,6 +106,8 @@ class FleetCheck:
                 yield from self._check_pipeline(document)
             case DeploymentDocument():
                 yield from self._check_deployment(document)
+            case MaintenanceWindowDocument():
+                yield from self._check_window(document)
             case ModelDocument(file=file) if file is not None:
                 yield from self._check_file("file", file)
 
@@ -193,6 +196,11 @@ class FleetCheck:
             yield "pipeline", f"there is no pipeline {deployment.pipeline!r}"
         if deployment.model:
             yield from self._check_model("model", deployment.model)
+
+    def _check_window(self, window: MaintenanceWindowDocument) -> Iterator[Fault]:
+        for index, edge in enumerate(window.edges):
+            yield from self._check_edge(f"edges[{index}]", edge)
+        yield from _problem("opens", check_schedule, window.schedule)
 
     def _check_edge(self, where: str, edge: str) -> Iterator[Fault]:
         if edge not in self._known.edges:

@@ -7,10 +7,13 @@ from controller.http import (
     broker,
     collections,
     dead_letters,
+    deployments,
     edges,
     fleet,
     health,
     jobs,
+    keys,
+    libraries,
     models,
     node_types,
     outcomes,
@@ -18,7 +21,8 @@ from controller.http import (
     run_output,
     runs,
     secrets,
-    serving,
+    timeline,
+    windows,
 )
 from controller.http.auth import TokenGate, bearer
 from controller.http.bodies import BodyLimit
@@ -36,9 +40,12 @@ def create_app(services: Services, version: str) -> FastAPI:
         broker,
         collections,
         dead_letters,
+        deployments,
         edges,
         fleet,
         jobs,
+        keys,
+        libraries,
         models,
         node_types,
         outcomes,
@@ -46,7 +53,8 @@ def create_app(services: Services, version: str) -> FastAPI:
         run_output,
         runs,
         secrets,
-        serving,
+        timeline,
+        windows,
     ):
         api.include_router(part.router)
     app.include_router(api)

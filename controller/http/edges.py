@@ -19,6 +19,12 @@ class NewEdge(Written):
     labels: dict[str, str] = {}
 
 
+class Why(Written):
+    """A reason, for the timeline."""
+
+    reason: str = ""
+
+
 @router.get("/edges")
 async def all_edges(parts: Parts) -> Page[EdgeView]:
     """Every enrolled edge, by name."""
@@ -31,6 +37,7 @@ async def add_edge(new: NewEdge, parts: Parts) -> EnrolledEdge:
     """Enrol an edge. Its credentials are told this once."""
     row, config = await parts.enrolment.add(new.name, new.labels)
     parts.manifests.mark(new.name)
+    parts.rollouts.look()
     return EnrolledEdge(edge=edge_view(row), agent_config=config)
 
 
@@ -44,9 +51,32 @@ async def one_edge(name: str, parts: Parts) -> EdgeView:
 async def label_edge(name: str, labels: dict[str, str], parts: Parts) -> EdgeView:
     """Give an edge these labels in place of those that it has: what is deployed or run by labels follows."""
     view = await parts.database.write(lambda session: edge_view(set_labels(session, name=name, labels=labels)))
-    parts.manifests.mark(name)
+    parts.rollouts.look()
     parts.supervisor.wake()
     return view
+
+
+@router.post("/edges/{name}/revoke")
+async def revoke_edge(name: str, why: Why, parts: Parts) -> EdgeView:
+    """Have nothing to do with an edge any more: it ends everything, and its account at the broker is removed."""
+    return edge_view(await parts.revocation.revoke(name, why.reason))
+
+
+@router.post("/edges/{name}/re-enrol")
+async def enrol_again(name: str, parts: Parts) -> EnrolledEdge:
+    """Give an edge new credentials, told this once; the old ones are void. One that was revoked is welcome again."""
+    row, config = await parts.enrolment.again(name)
+    parts.revocation.welcome(name)
+    parts.manifests.mark(name)
+    parts.rollouts.look()
+    parts.supervisor.wake()
+    return EnrolledEdge(edge=edge_view(row), agent_config=config)
+
+
+@router.delete("/edges/{name}", status_code=204)
+async def remove_edge(name: str, parts: Parts) -> None:
+    """Revoke an edge and forget it; refused while a job or a deployment names it."""
+    await parts.revocation.remove(name)
 
 
 @router.post("/edges/{name}/rekey")

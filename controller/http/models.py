@@ -93,5 +93,5 @@ async def set_alias(name: str, alias: Name, move: AliasMove, parts: Parts) -> Mo
         return model_view(session, name)
 
     view = await parts.database.write(save)
-    await parts.manifests.mark_all()
+    parts.rollouts.look()
     return view

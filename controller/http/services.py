@@ -13,12 +13,15 @@ from controller.fleets.desk import FleetDesk
 from controller.manifests import Manifests
 from controller.outcomes import Outcomes
 from controller.retention import Retention
+from controller.revocation import Revocation
+from controller.rollouts.loop import Rollouts
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
 from controller.runs.task_writing import TaskWriter
 from controller.runs.ticks import Ticks
 from controller.secrets import Secrets
 from controller.settings import ControllerSettings
+from controller.signing_keys import SigningKeys
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
 from schemas.broker import BrokerAddress
@@ -41,6 +44,8 @@ class Services:
     link: Link
     supervisor: Supervisor
     manifests: Manifests
+    rollouts: Rollouts
+    keys: SigningKeys
     ticks: Ticks
     ingestion: Ingestion
     records: RunRecords
@@ -48,6 +53,7 @@ class Services:
     retention: Retention
     fleet: FleetDesk
     enrolment: Enrolment
+    revocation: Revocation
     secrets: Secrets
     outcomes: Outcomes
 

@@ -35,16 +35,21 @@ class Places:
     def read(self, session: Session, names: Collection[str] | None) -> list[Place]:
         """The edges of these names, or all, as they are now."""
         columns = select_columns(
-            col(EdgeRow.name), col(EdgeRow.labels), col(EdgeRow.online), col(EdgeRow.since), col(EdgeRow.reported_at)
+            col(EdgeRow.name),
+            col(EdgeRow.labels),
+            col(EdgeRow.online),
+            col(EdgeRow.since),
+            col(EdgeRow.reported_at),
+            col(EdgeRow.revoked_at),
         )
         if names is not None:
             columns = columns.where(col(EdgeRow.name).in_(names))
         rows = session.connection().execute(columns).all()
-        self._hear(session, [name for name, _, _, _, at in rows if name not in self._said or self._said[name].at != at])
+        self._hear(session, [name for name, *_, at, _ in rows if name not in self._said or self._said[name].at != at])
         found = []
-        for name, labels, online, since, _ in rows:
+        for name, labels, online, since, _, revoked_at in rows:
             said = self._said[name]
-            absence = absence_of(online=online, since=since, reported_at=said.at)
+            absence = "is revoked" if revoked_at else absence_of(online=online, since=since, reported_at=said.at)
             about = said.capabilities, said.load, said.tasks
             found.append(Place(name, json.loads(labels), absence, self._silent_s(name), *about))
         return found

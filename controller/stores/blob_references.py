@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
-from controller.stores.tables import EdgeRow, JobRow, LibraryRow, PipelineRow, RunRow, VersionRow
+from controller.stores.tables import EdgeRow, JobRow, LibraryRow, PipelineRow, RolloutRow, RunRow, VersionRow
 from schemas.names import BlobDigest
 from schemas.runs import LIVE
 
@@ -31,7 +31,7 @@ def blob_references(session: Session) -> References:
     what a later schema adds is found too.
     """
     found = References()
-    for column in (RunRow.task, EdgeRow.wanted):
+    for column in (RunRow.task, EdgeRow.wanted, RolloutRow.content):
         found.documents.update(_digests(session, [column]))
     found.blobs.update(found.documents)
     for columns in _COLUMNS:

@@ -5,7 +5,8 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from controller.stores.tables import AliasRow, ModelRow, VersionRow
+from controller.stores.changes import note_change
+from controller.stores.tables import AliasMoveRow, AliasRow, ModelRow, VersionRow
 from schemas.errors import NotFound
 from schemas.models import MODEL_FILE, ModelVersion
 from schemas.names import BlobRef, model_ref
@@ -113,10 +114,40 @@ def aliases(session: Session, *, model: str) -> list[AliasRow]:
     return list(session.exec(select(AliasRow).where(AliasRow.model == model).order_by(AliasRow.alias)))
 
 
-def move_alias(session: Session, *, model: str, alias: str, version: int, reason: str, now: datetime) -> None:
-    """Let an alias stand for a version. Caller commits."""
-    row = session.get(AliasRow, (model, alias)) or AliasRow(model=model, alias=alias, version=version, moved_at=now)
-    if row.version != version:
-        row.previous = row.version  # where one would roll back to
-    row.version, row.reason, row.moved_at = version, reason, now
+def move_alias(  # noqa: PLR0913 - a move has so many facts
+    session: Session,
+    *,
+    model: str,
+    alias: str,
+    version: int,
+    reason: str,
+    now: datetime,
+    by: str = "",
+    deploys: bool = True,
+) -> None:
+    """Let an alias stand for a version, and keep who moved it, when and why. Caller commits.
+
+    Args:
+        session: of whatever the move belongs to.
+        model: the model's name.
+        alias: of its own choosing; it is made if it is new.
+        version: which is there.
+        reason: for people.
+        now: when.
+        by: who or what moves it.
+        deploys: whether deployments that follow it change over by themselves; else a person has to approve.
+    """
+    row = session.get(AliasRow, (model, alias)) or AliasRow(model=model, alias=alias, version=0, moved_at=now)
+    before = row.version or None
+    if before == version:
+        return
+    row.previous, row.version, row.reason, row.moved_at = before, version, reason, now  # previous: to roll back to
+    row.revision += 1
     session.add(row)
+    session.add(
+        AliasMoveRow(
+            model=model, alias=alias, version=version, previous=before, at=now, by=by, reason=reason, deploys=deploys
+        )
+    )
+    what = f"{alias} {before or '–'} → {version}"
+    note_change(session, kind="alias", subject=f"model {model}", what=what, at=now, cause=reason, by=by)

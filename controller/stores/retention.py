@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func
 from sqlmodel import Session, col, select
 
+from controller.rollouts.contents import Content, references
 from controller.stores.models import last_of_job
 from controller.stores.serving import list_deployments
-from controller.stores.tables import AliasRow, JobRow, PipelineRow, RunRow, VersionRow
-from controller.wanted import references
+from controller.stores.tables import AliasRow, JobRow, PipelineRow, RolloutRow, RunRow, VersionRow
 from schemas.jobs import JobSpec, Keep
 from schemas.names import model_ref
 from schemas.pipelines import PipelineSpec
@@ -116,10 +116,21 @@ def _used(session: Session, job: str, model: str) -> Iterator[int]:
     last = last_of_job(session, job=job)
     if last is not None and last.name == model:
         yield last.version
+    yield from _placed(session, model)
     for ref in _references(session, f'"{model}:'):
         name, which = model_ref(ref)
         if name == model and isinstance(which, int):
             yield which
+
+
+def _placed(session: Session, model: str) -> Iterator[int]:
+    """Those that edges have, would go back to, or are being moved to."""
+    for text in session.exec(select(RolloutRow.content).where(col(RolloutRow.content).contains(f'"{model}"'))):
+        content = Content.model_validate_json(text)
+        held = [content.model] if content.model else []
+        if content.pipeline is not None:
+            held += [*content.pipeline.models.values(), *content.pipeline.shadows.values()]
+        yield from (one.version for one in held if one.name == model)
 
 
 def _references(session: Session, part: str) -> Iterator[str]:

@@ -5,8 +5,9 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from controller.stores.tables import DeploymentRow, LibraryRow, PipelineRow
+from schemas.deployments import DeploymentSpec
 from schemas.errors import NotFound
-from schemas.fleet import DeploymentSpec, LibrarySpec
+from schemas.fleet import LibrarySpec
 from schemas.names import BlobRef
 from schemas.pipelines import PipelineSpec
 
@@ -100,6 +101,14 @@ def list_deployments(session: Session) -> list[DeploymentSpec]:
     """Every deployment, by name."""
     rows = session.exec(select(DeploymentRow).order_by(DeploymentRow.name))
     return [DeploymentSpec.model_validate_json(row.spec) for row in rows]
+
+
+def get_deployment(session: Session, *, name: str) -> DeploymentSpec:
+    """A deployment. Raises NotFound."""
+    row = session.get(DeploymentRow, name)
+    if row is None:
+        raise NotFound(f"there is no deployment {name!r}")
+    return DeploymentSpec.model_validate_json(row.spec)
 
 
 def save_deployment(session: Session, *, spec: DeploymentSpec, now: datetime) -> None:

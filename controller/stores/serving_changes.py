@@ -7,11 +7,12 @@ from sqlmodel import Session, col
 
 from controller.stores.dead_letters import drop_letters
 from controller.stores.edges import list_edges
+from controller.stores.rollouts import forget_deployment
 from controller.stores.serving import get_pipeline, list_deployments, pipeline_versions
 from controller.stores.tables import DeploymentRow, PipelineRow
 from controller.wanted import chooses, wanted_on
+from schemas.deployments import DeploymentSpec
 from schemas.errors import Conflict, NotFound
-from schemas.fleet import DeploymentSpec
 from schemas.names import EdgeName, Name
 from schemas.views import DeletedPipeline, Undeployed
 
@@ -34,6 +35,7 @@ def delete_pipeline(session: Session, *, name: Name, undeploy: bool) -> DeletedP
     versions = len(pipeline_versions(session, name=name))
     for deployment in using:
         session.delete(session.get_one(DeploymentRow, deployment.name))
+        forget_deployment(session, deployment=deployment.name)
     letters = drop_letters(session, pipeline=name, numbers=None)
     session.connection().execute(delete(PipelineRow).where(col(PipelineRow.name) == name))
     session.flush()
@@ -48,6 +50,7 @@ def delete_deployment(session: Session, *, name: Name) -> Undeployed:
         raise NotFound(f"there is no deployment {name!r}")
     before = _wanted(session)
     session.delete(row)
+    forget_deployment(session, deployment=name)
     session.flush()
     return Undeployed(deployments=(name,), edges=_changed(session, before))
 

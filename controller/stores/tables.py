@@ -276,8 +276,9 @@ class RolloutRow(SQLModel, table=True):
     reason: str = Field(default="", sa_type=Said)
     cause: str = Field(default="", sa_type=Said)  # such as: champion of iris was moved from 3 to 4
     by: str = Field(default="", sa_type=Said)
-    step: int = 0  # of the plan
-    step_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # since when its edges all do
+    step: int = 0  # how often edges were placed
+    step_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # since when all of them do well
+    approved: bool = False
     created_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     revision: int = 0  # grows with every saved step
@@ -295,7 +296,6 @@ class PlacementRow(SQLModel, table=True):
     state: str = ""  # as its edge reported it last
     reason: str = Field(default="", sa_type=Said)
     state_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    facts: str = Field(default="{}", sa_type=Text)  # figures when it began, to tell its own from earlier ones
 
 
 class WindowRow(SQLModel, table=True):

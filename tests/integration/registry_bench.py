@@ -14,6 +14,7 @@ from controller.retention import Retention
 from controller.runs.records import RunRecords
 from controller.runs.steps import Run
 from controller.runs.supervisor import Supervisor
+from controller.signing_keys import SigningKeys
 from controller.stores.database import Database, open_database
 from controller.stores.jobs import save_job
 from controller.stores.models import ensure_model, versions
@@ -27,7 +28,6 @@ from schemas.tasks import TaskScript, TaskSpec
 from tests.onnx_graphs import times
 from transport.blob_store import BlobDirectory
 from transport.mqtt import connect
-from transport.signing import SigningKey
 
 START = datetime(2026, 11, 20, 8, tzinfo=UTC)
 
@@ -70,7 +70,7 @@ class Bench:
             promotions.append(clock.now)
 
         async with connect(broker, "controller") as link:
-            manifests = Manifests(database, SigningKey.load_or_create(folder / "key.pem"), link)
+            manifests = Manifests(database, SigningKeys(folder), link)
             supervisor = Supervisor(database, manifests, clock=clock)
             checks = ModelChecks()
             registry = Registry(database, blobs, checks, promoted, clock=clock)

@@ -4,6 +4,7 @@ import asyncio
 import stat
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from itertools import permutations
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +13,14 @@ from pydantic import SecretStr
 
 from controller.brokers.accounts import settled
 from controller.brokers.embedded import EmbeddedBroker, embedded_broker
+from schemas import topics
 from schemas.broker import BrokerAddress
-from schemas.errors import Unauthorized
-from schemas.topics import CONTROLLER_PRESENCE, MANIFEST, REPORT
+from schemas.errors import Unauthorized, Unreachable
+from schemas.topics import CONTROLLER_PRESENCE, MANIFEST, REPORT, Topic
 from tests.conftest import free_port
 from transport.mqtt import Link, Subscription, connect
 
-EDGES = ("press-1", "press-2")
+EDGES = ("press-1", "press-2", "press-3")
 DATA = "plant/+/readings"
 END = b"that was all"
 
@@ -27,16 +29,20 @@ class Party:
     """Everybody who is connected to one broker, each as the account of that name."""
 
     def __init__(self, broker: EmbeddedBroker, stack: AsyncExitStack) -> None:
-        self._broker, self._stack = broker, stack
+        self.broker, self._stack = broker, stack
         self._heard: dict[str, Subscription] = {}
         self.links: dict[str, Link] = {}
 
     async def join(self, name: str, password: str) -> None:
         """Connect, and listen to everything that the broker lets this account hear."""
-        url = self._broker.address.url
+        url = self.broker.address.url
         address = BrokerAddress(url=url, username=name, password=SecretStr(password))
         self.links[name] = await self._stack.enter_async_context(connect(address, f"{name}-client"))
         self._heard[name] = await self.links[name].subscribe("#")
+
+    def leave(self, name: str) -> None:
+        """Who is not listened for any more."""
+        del self._heard[name], self.links[name]
 
     async def hears(self, sender: str, topic: str) -> set[str]:
         """Who is delivered what ``sender`` publishes on ``topic``: known when all have heard what came after it."""
@@ -79,9 +85,9 @@ async def party(tmp_path: Path) -> AsyncIterator[Party]:
         ("press-1", REPORT.to(edge="press-2"), set()),
         ("press-1", MANIFEST.to(edge="press-2"), set()),
         ("press-1", CONTROLLER_PRESENCE.pattern, set()),
-        ("press-1", "plant/a/readings", {"tidemill-controller", "press-1", "press-2", "device"}),
+        ("press-1", "plant/a/readings", {"tidemill-controller", *EDGES, "device"}),
         ("press-1", "plant/a/secrets", set()),
-        ("device", "plant/a/readings", {"tidemill-controller", "press-1", "press-2", "device"}),
+        ("device", "plant/a/readings", {"tidemill-controller", *EDGES, "device"}),
         ("device", "plant/a/secrets", set()),
         ("device", REPORT.to(edge="press-1"), set()),
         ("device", MANIFEST.to(edge="press-1"), set()),
@@ -91,6 +97,30 @@ async def party(tmp_path: Path) -> AsyncIterator[Party]:
 async def test_each_account_has_its_own_topics(party: Party, sender: str, topic: str, hearers: set[str]) -> None:
     """An edge writes and reads its own tree and the users' data, a device the users' data; nobody anything else."""
     assert await party.hears(sender, topic) == hearers
+
+
+async def test_no_edge_reaches_anothers_topics(party: Party) -> None:
+    """Each edge, each other's topics of every family: what it writes reaches nobody, and it reads nothing there."""
+    families = [topic for topic in vars(topics).values() if isinstance(topic, Topic) and "{edge}" in topic.pattern]
+    assert len(families) >= 13
+    for edge, other in permutations(EDGES, 2):
+        for family in families:
+            topic = family.filter(edge=other).replace("+", "0")
+            assert await party.hears(edge, topic) == set(), f"{edge} writes {topic}"
+            assert await party.hears("tidemill-controller", topic) == {"tidemill-controller", other}, topic
+
+
+async def test_who_is_removed_is_thrown_out(party: Party) -> None:
+    """An account that is removed hears and says nothing any more, and cannot come back; others go on."""
+    assert party.broker.accounts is not None
+    gone = party.links["press-1"]
+    assert await asyncio.to_thread(party.broker.accounts.remove, "press-1")
+    assert not await asyncio.to_thread(party.broker.accounts.remove, "press-1")
+    await settled(party.links["tidemill-controller"])
+    with pytest.raises((Unauthorized, Unreachable)):
+        await gone.publish(REPORT.to(edge="press-1"), b"still here", timeout_s=2)
+    party.leave("press-1")
+    assert await party.hears("press-2", "plant/a/readings") == {"tidemill-controller", *EDGES[1:], "device"}
 
 
 async def test_an_edge_is_told_of_the_controller(party: Party) -> None:

@@ -16,6 +16,7 @@ from controller.manifests import Manifests
 from controller.outcomes import Outcomes
 from controller.runs.records import RunRecords
 from controller.runs.supervisor import Supervisor
+from controller.signing_keys import SigningKeys
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database, open_database
 from controller.stores.edges import add_edge, list_edges
@@ -24,7 +25,6 @@ from schemas.topics import MANIFEST, PRESENCE
 from schemas.wire import Presence
 from tests.integration.agent_process import until
 from transport.mqtt import connect
-from transport.signing import SigningKey
 
 EDGES = 3000
 
@@ -46,7 +46,7 @@ async def test_no_presence_is_lost_when_thousands_of_edges_come_at_once(
         for name in names:
             add_edge(session, name=name, labels={}, sealing_key="", now=_now())
     async with connect(broker, "controller") as link, connect(broker, "edges") as edges, asyncio.timeout(120):
-        manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key.pem"), link)
+        manifests = Manifests(database, SigningKeys(tmp_path), link)
         supervisor = Supervisor(database, manifests, clock=_now)
         inbox = Inbox(
             *(link, database, supervisor, manifests, RunRecords(tmp_path), Outcomes(link)),
@@ -73,7 +73,7 @@ async def test_a_presence_that_the_database_could_not_take_is_not_lost(
     with database.transaction() as session:
         add_edge(session, name="edge-1", labels={}, sealing_key="", now=_now())
     async with connect(broker, "controller") as link, connect(broker, "edge-1") as edge, asyncio.timeout(60):
-        manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key.pem"), link)
+        manifests = Manifests(database, SigningKeys(tmp_path), link)
         supervisor = Supervisor(database, manifests, clock=_now)
         inbox = Inbox(
             *(link, database, supervisor, manifests, RunRecords(tmp_path), Outcomes(link)),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from controller.rollouts.contents import wanted_pipeline
 from controller.stores.database import open_database
 from controller.stores.serving import add_library, add_pipeline
-from controller.wanted import wanted_pipeline
 from edge_agent.execution.environment_place import Place
 from edge_agent.serving.library_trial import try_libraries
 from edge_agent.serving.worker_protocol import Load

@@ -26,8 +26,9 @@ from controller.stores.serving import add_library, add_pipeline, save_deployment
 from controller.stores.tables import EdgeRow, RunRow
 from controller.stores.usage import usage_of, usage_of_all
 from schemas.broker import BrokerAddress
+from schemas.deployments import DeploymentSpec
 from schemas.errors import NotFound
-from schemas.fleet import DeploymentSpec, LibrarySpec
+from schemas.fleet import LibrarySpec
 from schemas.jobs import JobSpec, Keep
 from schemas.manifest import Manifest, WantedModel
 from schemas.models import MODEL_FILE

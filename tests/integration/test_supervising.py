@@ -15,6 +15,7 @@ from controller.runs.dispatch import Dispatcher
 from controller.runs.steps import EdgeSaid, Effect, Event, Fetched, LeaseEnded, Run, SelectData, Selected
 from controller.runs.supervisor import Supervisor
 from controller.secrets import Secrets
+from controller.signing_keys import SigningKeys
 from controller.stores.database import Database, open_database
 from controller.stores.edges import add_edge, note_presence, note_report
 from controller.stores.job_changes import rename_job
@@ -31,7 +32,6 @@ from schemas.wire import Presence
 from transport.blob_store import BlobDirectory
 from transport.mqtt import connect
 from transport.sealing import StorageKey
-from transport.signing import SigningKey
 
 TASK = BlobRef(digest="sha256:" + "0" * 64, size_bytes=1)
 TIMEOUT_S = 30.0
@@ -125,7 +125,7 @@ async def desk(any_database_url: str, broker: BrokerAddress, tmp_path: Path) -> 
     (tmp_path / "a folder").mkdir()  # of the SQLite file
     database = await asyncio.to_thread(open_database, any_database_url)
     async with connect(broker, "controller") as link:
-        manifests = Manifests(database, SigningKey.load_or_create(tmp_path / "key"), link)
+        manifests = Manifests(database, SigningKeys(tmp_path), link)
         secrets_key = StorageKey.load_or_create(tmp_path / "secrets")
         await database.write(_enrol)
         made = Desk(

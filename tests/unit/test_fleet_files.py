@@ -28,7 +28,7 @@ def complaints(tmp_path: Path, text: str) -> list[str]:
 
 
 IN_JOB = "(document 1, Job iris-retrain) "
-KINDS = "Collection, Model, Job, Library, Pipeline, Deployment"
+KINDS = "Collection, Model, Job, Library, Pipeline, Deployment, MaintenanceWindow"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_a_signed_manifest_is_trusted(key: SigningKey) -> None:
     """What the controller signed comes out as it went in."""
     manifest = Manifest(edge="oven-1", generation=7)
     payload = key.sign(manifest).model_dump_json().encode()
-    assert verify(payload, key.public_key, edge="oven-1") == manifest
+    assert verify(payload, [key.public_key], edge="oven-1") == manifest
 
 
 def test_the_key_outlives_a_restart_and_is_private(tmp_path: Path) -> None:
@@ -45,14 +45,14 @@ def test_the_key_outlives_a_restart_and_is_private(tmp_path: Path) -> None:
 def test_another_edges_manifest_is_refused(key: SigningKey) -> None:
     """One edge's manifest cannot be replayed to another."""
     with pytest.raises(Untrusted, match="for the edge oven-1, and this is oven-2"):
-        verify(altered(key), key.public_key, edge="oven-2")
+        verify(altered(key), [key.public_key], edge="oven-2")
 
 
 def test_another_controllers_manifest_is_refused(key: SigningKey, tmp_path: Path) -> None:
     """A manifest signed with a key that is not ours names both keys."""
     other = SigningKey.load_or_create(tmp_path / "other.pem")
     with pytest.raises(Untrusted, match=f"signed with the key {other.key_id}, not with {key.key_id}"):
-        verify(altered(other), key.public_key, edge="oven-1")
+        verify(altered(other), [key.public_key], edge="oven-1")
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,21 @@ def test_another_controllers_manifest_is_refused(key: SigningKey, tmp_path: Path
 def test_an_altered_manifest_is_refused(key: SigningKey, changes: dict[str, str], reason: str) -> None:
     """A changed payload or signature is noticed."""
     with pytest.raises(Untrusted, match=reason):
-        verify(altered(key, **changes), key.public_key, edge="oven-1")
+        verify(altered(key, **changes), [key.public_key], edge="oven-1")
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"\xff", b'{"payload": 1, "key_id": "", "signature": ""}'])
 def test_what_is_no_signed_manifest_is_refused(key: SigningKey, payload: bytes) -> None:
     """Arbitrary bytes on the manifest's topic are refused with a reason, not with a traceback of the parser."""
     with pytest.raises(Untrusted, match="this is no signed manifest"):
-        verify(payload, key.public_key, edge="oven-1")
+        verify(payload, [key.public_key], edge="oven-1")
 
 
 @pytest.mark.parametrize("public_key", ["", "ed25519:", "ed25519:AAAA", "rsa:AAAA", "ed25519:no base64!"])
 def test_a_mistyped_public_key_is_said_to_be_one(key: SigningKey, public_key: str) -> None:
     """A configured key that is none is the operator's mistake, not the controller's."""
     with pytest.raises(BadInput, match="is no public key"):
-        verify(altered(key), public_key, edge="oven-1")
+        verify(altered(key), [public_key], edge="oven-1")
 
 
 def test_a_file_with_another_kind_of_key_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`tidemill edge`: enrol machines and see how they are."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -15,12 +15,18 @@ from tidemill.cli.output import Columns, ago, amount, pairs, print_json, print_l
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
-    from schemas.views import EdgeView
+    from schemas.views import EdgeView, EnrolledEdge
 
 app = typer.Typer(help="Enrol edges and see how they are.", no_args_is_help=True)
 
 
+Output = Annotated[Path | None, typer.Option(help="Where to write the agent's configuration; default NAME.toml.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if there is one.")]
+
+
 def _state(edge: "EdgeView") -> str:
+    if edge.revoked_at is not None:
+        return "revoked"
     if edge.since is None:
         return "never seen"
     return "online" if edge.online else "offline"
@@ -88,10 +94,8 @@ def add_edge(
     context: typer.Context,
     name: Name,
     label: Annotated[list[str] | None, typer.Option(help="A label as KEY=VALUE; may be given several times.")] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Where to write the agent's configuration; default NAME.toml.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if there is one.")] = False,
+    output: Output = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Enrol an edge and write the configuration that its agent starts with.
@@ -99,16 +103,42 @@ def add_edge(
     The file holds the edge's credentials, which are told this once: move it to the edge, and keep no copy.
     """
     labels = pairs_of(label or [], "--label")
-    file = output or Path(f"{name}.toml")
-    if file.exists() and not force:
-        raise Conflict(f"{file} exists already; write elsewhere with --output, or overwrite it with --force")
-    # The file is opened first: credentials are told once, and must not be lost for want of a place to write them.
-    with connect(context) as client, _secret_file(file) as secret:
-        enrolled = client.add_edge(name, labels)
-        secret.write(enrolled.agent_config)
+    with connect(context) as client:
+        file = _write_config(lambda: client.add_edge(name, labels), output or Path(f"{name}.toml"), force, as_json)
     say(f"wrote {file}; on the edge, start: tidemill agent --config {file.name}")
+
+
+@app.command("re-enrol")
+def enrol_again(
+    context: typer.Context, name: Name, output: Output = None, force: Force = False, as_json: Json = False
+) -> None:
+    """Give an edge new credentials: the old ones are void at once. One that was revoked is welcome again."""
+    with connect(context) as client:
+        file = _write_config(lambda: client.re_enrol_edge(name), output or Path(f"{name}.toml"), force, as_json)
+    say(f"wrote {file}; put it in place of the configuration on {name}, and start its agent anew")
+
+
+@app.command("revoke")
+def revoke_edge(
+    context: typer.Context,
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Kept in the timeline.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Have nothing to do with an edge any more: it ends everything, and its credentials are void."""
+    with connect(context) as client:
+        print_one(client.revoke_edge(name, reason), _FIELDS, as_json=as_json)
+
+
+@app.command("remove")
+def remove_edge(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Revoke an edge and forget it; refused while a job or a deployment names it."""
+    with connect(context) as client:
+        client.remove_edge(name)
     if as_json:
-        print_json({"edge": enrolled.edge.model_dump(mode="json"), "agent_config_file": str(file)})
+        print_json({"name": name})
+    else:
+        say(f"edge {name} is removed")
 
 
 @app.command("label")
@@ -140,6 +170,19 @@ def rekey_edge(context: typer.Context, name: Name, as_json: Json = False) -> Non
     say(f"put this line into the agent's configuration on {name}, above [broker], in place of an older one; then start")
     say("the agent anew. It is a private key, and told this once:")
     typer.echo(rekeyed.agent_config, nl=False)
+
+
+def _write_config(enrol: Callable[[], "EnrolledEdge"], file: Path, force: bool, as_json: bool) -> Path:
+    """Enrol, and write what the edge's agent starts with."""
+    if file.exists() and not force:
+        raise Conflict(f"{file} exists already; write elsewhere with --output, or overwrite it with --force")
+    # The file is opened first: credentials are told once, and must not be lost for want of a place to write them.
+    with _secret_file(file) as secret:
+        enrolled = enrol()
+        secret.write(enrolled.agent_config)
+    if as_json:
+        print_json({"edge": enrolled.edge.model_dump(mode="json"), "agent_config_file": str(file)})
+    return file
 
 
 @contextmanager

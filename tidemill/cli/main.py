@@ -8,7 +8,7 @@ import typer
 
 from schemas.errors import TidemillError
 from tidemill import __version__
-from tidemill.cli import collection, deployment, edge, job, model, pipeline, run, secret
+from tidemill.cli import collection, deployment, edge, job, key, model, pipeline, run, secret, timeline, window
 from tidemill.cli.apply import apply
 from tidemill.cli.broker import broker
 from tidemill.cli.daemons import agent, controller, demo
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for noun in (edge, collection, job, run, model, pipeline, deployment, secret):
+for noun in (edge, collection, job, run, model, pipeline, deployment, window, timeline, secret, key):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 for command in (apply, broker, controller, agent, demo, doctor, schema):
     app.command()(command)

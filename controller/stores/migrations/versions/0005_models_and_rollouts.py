@@ -101,6 +101,7 @@ def _rollouts() -> None:
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("step_at", sa.DateTime(), nullable=True),
+        sa.Column("approved", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("ended_at", sa.DateTime(), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
@@ -117,7 +118,6 @@ def _rollouts() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("state_at", sa.DateTime(), nullable=True),
-        sa.Column("facts", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("deployment", "edge"),
     )
     op.create_table(

@@ -1,0 +1,1 @@
+"""Moving edges to what deployments stand for, a few at a time."""
