@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from controller.rollouts.contents import Content
 from controller.rollouts.machine import Rollout, begun
 from controller.rollouts.steps import new_rollout
 from controller.stores.changes import note_change
@@ -16,9 +17,10 @@ from controller.stores.rollouts import (
     to_rollout,
 )
 from controller.stores.serving import get_deployment
-from controller.stores.tables import RolloutRow
+from controller.stores.tables import RolloutRow, VersionRow
 from schemas.deployments import RolloutPlan
 from schemas.errors import Conflict, Stale
+from schemas.names import BlobRef
 from schemas.rollouts import LIVE, RolloutState
 
 
@@ -74,6 +76,7 @@ def rollback(
     """
     deployment, newest = get_deployment(session, name=name), _newest(session, name, revision)
     target = get_rollout(session, deployment=name, number=to) if to is not None else _before(session, name, newest)
+    _refuse_forgotten(session, target)
     if newest.state in LIVE:
         newest.state, newest.ended_at, newest.revision = RolloutState.SUPERSEDED, now, newest.revision + 1
         newest.reason = f"rolled back to rollout {target.number}"
@@ -90,6 +93,18 @@ def rollback(
     row.by = "a person"
     _tell(session, name, f"{row.number} begins, {row.cause}", reason, now)
     return row
+
+
+def _refuse_forgotten(session: Session, target: RolloutRow) -> None:
+    """Raise Conflict when something that a rollout moved edges to is not kept any more."""
+    content = Content.model_validate_json(target.content)
+    for model in content.held:
+        row = session.get(VersionRow, (model.name, model.version))
+        if row is None or BlobRef.model_validate_json(row.card_blob) != model.card:
+            raise Conflict(
+                f"rollout {target.number} of {target.deployment} cannot be gone back to: version {model.version} of "
+                f"model {model.name} is not kept any more"
+            )
 
 
 def _before(session: Session, name: str, newest: RolloutRow) -> RolloutRow:

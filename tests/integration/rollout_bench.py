@@ -76,7 +76,7 @@ class RolloutBench:
                 signature=Signature(inputs=(), outputs=()),
                 created_at=self.now,
             )
-            add_version(session, card=card, card_blob=_blob(f"{name} {version} card"))
+            add_version(session, card=card, card_blob=card_of(name, version))
             move_alias(
                 session,
                 model=name,
@@ -252,6 +252,11 @@ class RolloutBench:
         self.told.append(set(looked.edges))
         if publish:
             self.publish(*looked.edges)
+
+
+def card_of(model: str, version: int) -> BlobRef:
+    """The card of a version."""
+    return _blob(f"{model} {version} card")
 
 
 def _blob(text: str) -> BlobRef:

@@ -4,15 +4,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
+from sqlmodel import col
 
 from controller.rollouts import orders
+from controller.rollouts.contents import Content
+from controller.stores.blob_references import blob_references
 from controller.stores.database import open_database
+from controller.stores.rollouts import KEPT, contents_in_use
+from controller.stores.tables import VersionRow
 from controller.stores.windows import save_window
 from schemas.errors import Conflict, Stale
 from schemas.maintenance import MaintenanceWindow
 from schemas.report import PipelineState
 from schemas.rollouts import EdgeState, RolloutState
-from tests.integration.rollout_bench import RolloutBench
+from tests.integration.rollout_bench import RolloutBench, card_of
 
 ABC = ("a", "b", "c")
 
@@ -323,3 +329,49 @@ def test_an_agent_that_tells_no_content_counts_by_versions(bench: RolloutBench) 
     bench.says("b", content=older, state=PipelineState.DEGRADED)
     assert bench.look().edges == {"a", "b"}
     assert bench.state is RolloutState.ABORTED
+
+
+def test_of_many_rollouts_what_is_in_use_keeps_its_versions(bench: RolloutBench) -> None:
+    """What edges have and would go back to stays however old it is; the history does not keep every version for ever.
+
+    Going back to one whose version is gone is refused, and says what is missing.
+    """
+    running(bench, *ABC)
+    bench.change("a", lambda row: setattr(row, "online", False))
+    for _ in range(4):
+        bench.model()
+        bench.look()
+        bench.settle("b", "c")
+        bench.look()
+    bench.deploy(rollout={"strategy": "batches", "batch": 1})
+    bench.model(deploys=False)
+    bench.look()
+    assert (bench.newest.number, bench.state) == (6, RolloutState.WAITING)
+    with bench.database.transaction() as session:
+        kept = [Content.model_validate_json(text).models["iris"] for text in contents_in_use(session)]
+        digests = blob_references(session).documents
+        session.connection().execute(delete(VersionRow).where(col(VersionRow.version) == 2))
+    assert sorted(kept) == [4, 5, 6]
+    assert {version for version in range(1, 7) if card_of("iris", version).digest in digests} >= {4, 5, 6}
+    assert card_of("iris", 2).digest not in digests
+    with pytest.raises(Conflict, match="version 2 of model iris is not kept any more"):
+        bench.order(orders.rollback, to=2)
+    assert bench.newest.number == 6
+    for version in (5, 4):  # what waits is given up for what is there, and that for what was there before
+        bench.order(orders.rollback, to=None)
+        assert bench.versions() == dict.fromkeys(ABC, version)
+        bench.settle("b", "c")
+        bench.look()
+
+
+def test_old_rollouts_are_forgotten_and_those_in_use_are_not(bench: RolloutBench) -> None:
+    """The newest fifty stay, and what an edge that was never there meanwhile has."""
+    running(bench, "a", "b", strategy="batches", batch=1, approve="before")
+    for _ in range(KEPT + 5):
+        bench.model()
+        bench.look()
+    numbers = [rollout.number for rollout in bench.history]
+    assert numbers == [*range(KEPT + 6, 6, -1), 1]
+    assert bench.versions() == {"a": 1, "b": 1}
+    bench.order(orders.abort)
+    assert bench.versions() == {"a": 1, "b": 1}
