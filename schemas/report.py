@@ -57,7 +57,7 @@ class SinceSwap(_Status):
     since: AwareDatetime
     answered: NonNegativeInt = 0
     failed: NonNegativeInt = 0
-    p95_s: NonNegativeFloat = 0.0  # of a message's way through the pipeline, to a factor of two
+    p95_s: NonNegativeFloat = 0.0  # of a message's way through the pipeline; at most a quarter more than the true value
 
 
 class Returned(_Status):

@@ -26,6 +26,11 @@ class Content:
         """Whether they answer differently; a name, a shadow or a watch make no difference."""
         return bare(self.wanted) != bare(other.wanted)
 
+    def replaces_files_of(self, other: "Content") -> bool:
+        """Whether a model's version was made anew under its number, so that the other's file is not there any more."""
+        theirs = {model.path: model.content for model in other.ready.models.values()}
+        return any(theirs.get(model.path, model.content) != model.content for model in self.ready.models.values())
+
 
 def bare(wanted: WantedPipeline) -> WantedPipeline:
     """What a pipeline answers with, without its name and what is watched beside it."""
@@ -37,22 +42,27 @@ class Contents:
 
     def __init__(self, journal: Journal) -> None:
         self._journal, self._saved = journal, journal.pipelines()
-        self._of_an_earlier_agent = True
+        self._served_before = _read(self._saved.served)  # by an earlier agent; until it is served again or replaced
+        self._previous_before = _read(self._saved.previous)
         self.serving: dict[str, Content] = {}
         self.previous: dict[str, Content] = {}  # to go back to, until what is served has proved itself
         self.returned = {name: Returned.model_validate_json(body) for name, body in self._saved.returned.items()}
 
     async def take_up(self, wanted: Mapping[str, WantedPipeline], shelf: Shelf) -> None:
-        """After a restart: until what is wanted now is here, serve what was served before; it is on the shelf."""
-        if not self._of_an_earlier_agent:
-            return
-        for name, pipeline in _read(self._saved.served).items():
-            if name in wanted and wanted[name] != pipeline and (content := await _from_shelf(pipeline, shelf)):
-                self.serving[name] = content
-        for name, pipeline in _read(self._saved.previous).items():
+        """After a restart: until what is wanted now is here, serve what was served before; it is on the shelf.
+
+        What is wanted still is not looked at: it is on its way to be served like everything that is wanted.
+        """
+        for name, pipeline in self._previous_before.items():
             if name in wanted and (content := await _from_shelf(pipeline, shelf)):
                 self.previous[name] = content
-        self._of_an_earlier_agent = False
+        self._previous_before = {}
+        for name, pipeline in list(self._served_before.items()):
+            if wanted.get(name) == pipeline:
+                continue
+            if name in wanted and (content := await _from_shelf(pipeline, shelf)):
+                self.serving.setdefault(name, content)
+            self._served_before.pop(name, None)
 
     def keep_only(self, wanted: Mapping[str, WantedPipeline]) -> None:
         """Forget pipelines that are not wanted, and that others were gone back from once something else is wanted."""
@@ -67,9 +77,7 @@ class Contents:
     def in_use(self) -> Iterator[WantedPipeline]:
         """Everything that has to stay on this machine."""
         yield from (content.wanted for content in (*self.serving.values(), *self.previous.values()))
-        if self._of_an_earlier_agent:
-            yield from _read(self._saved.served).values()
-            yield from _read(self._saved.previous).values()
+        yield from (*self._served_before.values(), *self._previous_before.values())
 
     def was_refused(self, wanted: WantedPipeline) -> bool:
         """Whether this was gone back from, and nothing else was wanted since."""
@@ -80,10 +88,14 @@ class Contents:
         """Answer with this; whether it is other content than before, and has to prove itself."""
         name, now = content.wanted.name, self.serving.get(content.wanted.name)
         self.serving[name] = content
+        self._served_before.pop(name, None)
         if now is not None and not content.is_other_than(now):
             return False
         previous = self.previous.get(name, now)
         if previous is None or not content.wanted.content_id or not content.is_other_than(previous):
+            self.previous.pop(name, None)
+            return False
+        if content.replaces_files_of(previous):
             self.previous.pop(name, None)
             return False
         self.previous[name] = previous  # the last that has proved itself
@@ -108,9 +120,11 @@ class Contents:
 
     def save(self) -> None:
         """Write it down, if it has changed."""
+        serving = self._served_before | {name: content.wanted for name, content in self.serving.items()}
+        previous = self._previous_before | {name: content.wanted for name, content in self.previous.items()}
         record = PipelineRecord(
-            {name: content.wanted.model_dump_json() for name, content in self.serving.items()},
-            {name: content.wanted.model_dump_json() for name, content in self.previous.items()},
+            {name: wanted.model_dump_json() for name, wanted in serving.items()},
+            {name: wanted.model_dump_json() for name, wanted in previous.items()},
             {name: returned.model_dump_json() for name, returned in self.returned.items()},
         )
         if record != self._saved:

@@ -10,11 +10,11 @@ from edge_agent.serving.pipeline_report import status_of
 from edge_agent.serving.pipelines import PipelineSupervisor
 from edge_agent.serving.probation import Probation, Watched, judge
 from edge_agent.serving.ready import ReadyModel, ReadyPipeline
+from edge_agent.serving.shadows import Shadows
 from edge_agent.serving.shelf import Shelf
 from edge_agent.serving.wanted_set import Entry, WantedSet
 from schemas.manifest import Manifest, WantedModel, WantedPipeline
-from schemas.names import ModelRef
-from schemas.report import ModelState, ModelStatus, PipelineStatus
+from schemas.report import ModelStatus, PipelineStatus
 
 LOOK_S = 0.5  # how often it is looked at how a pipeline does that was swapped
 
@@ -36,7 +36,7 @@ class Deployments:
     ) -> None:
         self._shelf, self._supervisor, self._on_change = shelf, supervisor, on_change
         self._models: WantedSet[WantedModel, ReadyModel] = WantedSet(shelf.model, group, on_change)
-        self._shadows: WantedSet[WantedModel, ReadyModel] = WantedSet(shelf.model, group, self._serve_ready)
+        self._shadows = Shadows(shelf, group, self._serve_ready)
         self._pipelines: WantedSet[WantedPipeline, ReadyPipeline] = WantedSet(shelf.pipeline, group, self._serve_ready)
         self._wanted: Mapping[str, WantedPipeline] = {}
         self._contents = Contents(journal)
@@ -49,9 +49,7 @@ class Deployments:
         await self._contents.take_up(wanted, self._shelf)
         self._wanted = wanted
         self._contents.keep_only(wanted)
-        self._shadows.apply(
-            {_shadow(name, ref): model for name, each in wanted.items() for ref, model in each.shadows.items()}
-        )
+        self._shadows.apply(wanted)
         self._pipelines.apply({name: bare(pipeline) for name, pipeline in wanted.items()})
         self._serve_ready()
         await self._shelf.clear(manifest.models, [*manifest.pipelines, *self.served()])
@@ -68,7 +66,7 @@ class Deployments:
         running = {status.name: status for status in self._supervisor.statuses()}
         returned = self._contents.returned
         return tuple(
-            status_of(entry, running.get(name), returned.get(name), list(self._missing_shadows(name)))
+            status_of(entry, running.get(name), returned.get(name), list(self._shadows.troubles(self._wanted[name])))
             for name, entry in self._pipelines.entries.items()
         )
 
@@ -83,19 +81,22 @@ class Deployments:
             self.look()
 
     def look(self) -> None:
-        """See how what was swapped does; go back where it does not."""
-        if not self._contents.previous:
+        """See how what was swapped does, and go back where it does not; go on without shadows where they do not."""
+        serving, previous = self._contents.serving, self._contents.previous
+        if not previous and not any(content.wanted.shadows for content in serving.values()):
             return
-        statuses = {status.name: status for status in self._supervisor.statuses()}
-        judged = [self._judge(name, status) for name, status in statuses.items() if name in self._contents.previous]
-        if any(judged):
+        changes = []
+        for status in self._supervisor.statuses():
+            if (content := serving.get(status.name)) is not None:
+                changes.append(self._shadows.hear(content.wanted, status))
+                if status.name in previous:
+                    changes.append(self._judge(content, status))
+        if any(changes):
             self._supervise()
 
-    def _judge(self, name: str, status: PipelineStatus) -> bool:
+    def _judge(self, content: Content, status: PipelineStatus) -> bool:
         """Whether that changes anything."""
-        content = self._contents.serving.get(name)
-        if content is None:  # it was not begun with since this agent's start
-            return False
+        name = status.name
         probation = self._probations.setdefault(name, Probation(restarts=0))
         unloadable = self._supervisor.unloadable(name)
         watched = Watched(content.wanted.content_id, content.wanted.health, status, unloadable)
@@ -132,20 +133,4 @@ class Deployments:
     def _with_shadows(self, content: Content) -> ReadyPipeline:
         """What its workers are told: with those of its shadows that are here."""
         wanted = content.wanted
-        entries = {ref: self._shadows.entries.get(_shadow(wanted.name, ref)) for ref in wanted.shadows}
-        shadows = {
-            ref: entry.ready
-            for ref, entry in entries.items()
-            if entry is not None and entry.ready is not None and entry.wanted == wanted.shadows[ref]
-        }
-        return replace(content.ready, content_id=wanted.content_id, shadows=shadows)
-
-    def _missing_shadows(self, name: str) -> Iterator[str]:
-        for ref in self._wanted[name].shadows:
-            entry = self._shadows.entries.get(_shadow(name, ref))
-            if entry is not None and entry.state is not ModelState.READY:
-                yield f"shadow of {ref}: {entry.reason or 'on its way'}"
-
-
-def _shadow(pipeline: str, ref: ModelRef) -> str:
-    return f"shadow of {ref} in {pipeline}"
+        return replace(content.ready, content_id=wanted.content_id, shadows=self._shadows.of(wanted))

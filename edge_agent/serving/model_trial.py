@@ -44,7 +44,9 @@ class Verdict(BaseModel):
     unfit: str = ""  # why it is not to be served
 
 
-async def try_model(trial: Trial, timeout_s: float = TIMEOUT_S) -> tuple[RelativePath, ...]:
+async def try_model(
+    trial: Trial, *, timeout_s: float = TIMEOUT_S, memory_share: float = MEMORY_SHARE
+) -> tuple[RelativePath, ...]:
     """Try it; the files that are damaged are returned, and then nothing else was tried.
 
     Raises:
@@ -62,7 +64,7 @@ async def try_model(trial: Trial, timeout_s: float = TIMEOUT_S) -> tuple[Relativ
     )
     try:
         async with asyncio.timeout(timeout_s):
-            said = await _heard(process, trial)
+            said = await _heard(process, trial, memory_share)
     except TimeoutError as error:
         raise TimedOut(f"trying the model took more than {timeout_s:g} s") from error
     finally:
@@ -72,8 +74,8 @@ async def try_model(trial: Trial, timeout_s: float = TIMEOUT_S) -> tuple[Relativ
     return _verdict(process, said)
 
 
-async def _heard(process: Process, trial: Trial) -> bytes:
-    limit_mb = int(psutil.virtual_memory().available * MEMORY_SHARE / 1e6)
+async def _heard(process: Process, trial: Trial, memory_share: float) -> bytes:
+    limit_mb = int(psutil.virtual_memory().available * memory_share / 1e6)
     talking = asyncio.ensure_future(process.communicate(trial.model_dump_json().encode() + b"\n"))
     watching = asyncio.ensure_future(too_large(process.pid, lambda: limit_mb))
     try:

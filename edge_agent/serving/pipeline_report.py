@@ -32,7 +32,7 @@ def status_of(
         reasons = [f"went back from version {returned.version}: {returned.reason}", running.reason]
     elif entry.ready is None:
         reasons = [f"version {wanted.version}: {entry.reason}"]
-    behind = returned is not None or entry.state is ModelState.FAILED
+    behind = returned is not None or (entry.ready is None and entry.failed)
     if behind and state is PipelineState.LISTENING:
         state = PipelineState.DEGRADED
     reason = "; ".join(filter(None, [*reasons, *shadows]))

@@ -128,13 +128,14 @@ class _Serving:
         try:
             make_importable(order.packages)
             spec, models, shadows = shadowed(order)
+            stale = self._served is not None and order.has_other_files_than(self._served)
             loaded = await asyncio.to_thread(
                 load,
                 compile_graph(spec, node_types()),
                 order.version,
                 models=models,
                 libraries=order.libraries,
-                before=self._engine.loaded,
+                before=None if stale else self._engine.loaded,
                 state=self._state,
                 emit=self._engine.emit,
                 optional=shadows,

@@ -17,6 +17,15 @@ class ReadyModel:
     name: str
     version: int
     path: Path  # of its model.onnx
+    content: str = ""  # the digest of its card
+
+    def as_file(self) -> ModelFile:
+        """What a worker is told of it."""
+        return ModelFile(version=self.version, path=self.path, content=self.content)
+
+    def as_shadow(self) -> ShadowFile:
+        """What a worker is told of it when it is to ask it beside another."""
+        return ShadowFile(name=self.name, version=self.version, path=self.path, content=self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +43,12 @@ class ReadyPipeline:
 
     def as_order(self) -> Load:
         """The order to answer with it."""
-        models = {ref: ModelFile(version=model.version, path=model.path) for ref, model in self.models.items()}
-        shadows = {
-            ref: ShadowFile(name=model.name, version=model.version, path=model.path)
-            for ref, model in self.shadows.items()
-        }
         return Load(
             version=self.version,
             content_id=self.content_id,
             spec=self.spec,
-            models=models,
-            shadows=shadows,
+            models={ref: model.as_file() for ref, model in self.models.items()},
+            shadows={ref: model.as_shadow() for ref, model in self.shadows.items()},
             libraries=dict(self.libraries),
             packages=self.packages,
         )

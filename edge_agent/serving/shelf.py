@@ -52,7 +52,7 @@ class Shelf:
             folder = self._folder_of(wanted)
             await self._lay_out(folder, files, wanted.card)
             await self._trials.ensure(wanted, card, folder, note)
-        return ReadyModel(name=wanted.name, version=wanted.version, path=folder / MODEL_FILE)
+        return ReadyModel(wanted.name, wanted.version, folder / MODEL_FILE, wanted.card.digest)
 
     async def pipeline(self, wanted: WantedPipeline, note: Note) -> ReadyPipeline:
         """A pipeline with everything its nodes refer to, and what its libraries require. Raises as ``model`` does."""

@@ -27,6 +27,7 @@ class Entry(Generic[Wanted, Ready]):
     state: ModelState = ModelState.FETCHING
     reason: str = ""
     ready: Ready | None = None
+    failed: bool = False  # at least once; it is tried again
     unfit: bool = False  # trying again will not help
 
 
@@ -72,7 +73,7 @@ class WantedSet(Generic[Wanted, Ready]):
                 entry.ready = await self._make(entry.wanted, note)
             except (TidemillError, OSError) as error:
                 log.warning("not made ready", extra={"reason": str(error)})
-                entry.unfit = isinstance(error, Unfit)
+                entry.failed, entry.unfit = True, isinstance(error, Unfit)
                 self._move(entry, ModelState.FAILED, str(error))
             else:
                 self._move(entry, ModelState.READY, "")

@@ -29,6 +29,7 @@ class ModelFile(BaseModel):
     model_config = ConfigDict(frozen=True)
     version: PositiveInt
     path: Path
+    content: str = ""  # the digest of its card: a version of the same number may have been made anew
 
 
 class ShadowFile(ModelFile):
@@ -75,6 +76,12 @@ class Load(_Line):
     def is_named_otherwise(self, other: "Load | None") -> bool:
         """Whether the other is the same but for its name."""
         return other is not None and self.model_copy(update={"content_id": other.content_id}) == other
+
+    def has_other_files_than(self, other: "Load") -> bool:
+        """Whether a model's file is another one now, at the place where one of the other's was."""
+        theirs = {model.path: model.content for model in (*other.models.values(), *other.shadows.values())}
+        ours = (*self.models.values(), *self.shadows.values())
+        return any(theirs.get(model.path, model.content) != model.content for model in ours)
 
 
 class Show(_Line):

@@ -53,7 +53,7 @@ def load(  # noqa: PLR0913 - each is a fact that nothing else tells
     loaded_libraries: dict[LibraryName, Library] = {}
     loaded = Loaded(plan, version, loaded_models, loaded_libraries)
     for step in plan.steps:
-        with named(step), _optional(loaded, step, optional):
+        with _optional(loaded, step, optional), named(step):
             model, library = step.links.model, step.links.library
             if model is not None and model not in loaded_models:
                 path = _path(models, model, "model")

@@ -19,7 +19,7 @@ from schemas.fleet import LibrarySpec
 from schemas.manifest import WantedPipeline
 from schemas.names import BlobRef
 from schemas.pipelines import PipelineSpec
-from schemas.report import PipelineState, Report
+from schemas.report import PipelineState, PipelineStatus, Report
 from tests.integration.agent_process import AgentProcess, until
 from tests.integration.scripted_controller import ScriptedController
 from tests.integration.test_agent_deployments import answer, serves
@@ -115,14 +115,20 @@ async def test_what_is_installed_serves_after_a_restart_without_anything_to_inst
     (wheels / "tidepool-1.0-py3-none-any.whl").unlink()
     await scripted.want(pipelines=(measuring(scripted, 2, "tidepool==3.0"),))
     await scripted.report(
-        lambda report: tells(report, "version 2: ", "cannot be installed") and serves(report.pipelines, 1)
+        lambda report: tells(report, "version 2: ", "cannot be installed") and goes_on(report.pipelines, 1)
     )
     assert await answer(broker, b"1") == b"7"
     agent.kill()
     agent.start()
     session = scripted.reports[-1].session_id
-    await scripted.report(lambda report: report.session_id != session and serves(report.pipelines, 1))
+    await scripted.report(lambda report: report.session_id != session and goes_on(report.pipelines, 1))
     assert await answer(broker, b"1") == b"7"
+
+
+def goes_on(pipelines: tuple[PipelineStatus, ...], number: int) -> bool:
+    """Whether the one pipeline takes messages with this version, though another is wanted."""
+    taking = {PipelineState.LISTENING, PipelineState.DEGRADED}
+    return [status.version for status in pipelines if status.state in taking] == [number]
 
 
 def test_an_environment_is_used_while_its_users_folder_is_there(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_agent.blob_cache import BlobCache
+from edge_agent.blob_cache import BlobCache, blobs_of_pipelines
+from schemas.manifest import WantedModel, WantedPipeline
+from schemas.models import ModelVersion, Signature
 from schemas.names import BlobRef
 from transport.blob_store import BlobDirectory
 
@@ -46,3 +49,25 @@ def test_what_was_stored_just_now_stays(tmp_path: Path) -> None:
     young = aged(blobs, "a", 10)
     assert BlobCache(blobs, lambda: (), cap_bytes=0).sweep(set()) == 0
     assert blobs.has(young.digest)
+
+
+def test_samples_and_shadows_are_in_use(tmp_path: Path) -> None:
+    """What a model is tried with, and what a pipeline is compared with, stays as long as the pipeline."""
+    blobs = BlobDirectory(tmp_path)
+    now, refs = datetime.now(UTC), [blobs.put_bytes(text) for text in (b"spec", b"m1", b"s1", b"m2", b"s2")]
+    spec, *files = refs
+    cards = [
+        ModelVersion(
+            name="m",
+            version=number,
+            files={"model.onnx": model},
+            signature=Signature(inputs=(), outputs=()),
+            sample=sample,
+            created_at=now,
+        )
+        for number, model, sample in ((1, *files[:2]), (2, *files[2:]))
+    ]
+    held = [blobs.put_bytes(card.model_dump_json().encode()) for card in cards]
+    serving, shadow = (WantedModel(name="m", version=number, card=card) for number, card in enumerate(held, 1))
+    pipeline = WantedPipeline(name="p", version=1, spec=spec, models={"m": serving}, shadows={"m": shadow})
+    assert set(blobs_of_pipelines([pipeline], blobs)) == {*refs, *held}

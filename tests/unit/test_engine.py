@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import sys
 import weakref
 from collections import Counter
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, Fittings, Node, NodeParams, NodeType
 from pipeline_runtime.running.run import Run
+from pipeline_runtime.running.statistics import WayStatistics
 from pipeline_runtime.running.turns import Order, Turns
 from schemas.errors import BadInput, BadPayload
 from tests import onnx_graphs
@@ -580,3 +582,42 @@ async def test_an_aborted_run_is_not_acknowledged() -> None:
         await asyncio.sleep(0)
         await on.engine.drain(0.01)
         assert not letter.acknowledged.is_set()
+
+
+async def test_each_loaded_pipeline_counts_the_messages_that_it_took() -> None:
+    """A swap begins to count anew; a message in flight counts for the pipeline that it began with."""
+    asked: Counter[str] = Counter()
+    work: Written = {"id": "w", "type": "work", "inputs": ["in"]}
+    root: Written = {"id": "in", "type": "mqtt_sub", "topic": "t/in"}
+    async with desk([root, work | {"fails": 1}], work_type(asked)) as on:
+        before = on.engine.loaded
+        assert before is not None
+        await until_acknowledged([on.hand_in(number) for number in range(5)])
+        slow: Written = {"id": "in2", "type": "mqtt_sub", "topic": "t/slow", "inputs": ["w"]}
+        await on.load([root, work, slow], work_type(asked))
+        middle = on.engine.loaded
+        letter = on.hand_in(1)
+        await asyncio.sleep(0)  # it is begun with
+        await on.load([root, work], work_type(asked))
+        after = on.engine.loaded
+        assert middle is not None
+        assert after is not None
+        assert before.since is not None
+        assert after.since is not None
+        await on.answered(7)
+        assert not letter.acknowledged.is_set()
+        assert (before.ways.answered, before.ways.failed) == (4, 1)
+        assert (middle.runs, middle.ways.answered, after.ways.answered) == (1, 0, 1)
+        assert before.since < after.since
+
+
+@given(durations=st.lists(st.integers(8, 2**39 - 1), min_size=1, max_size=50), share=st.floats(0.01, 1))
+def test_the_time_that_most_messages_take_is_told_to_a_quarter(durations: list[int], share: float) -> None:
+    """Never less than it is, and at most a quarter more."""
+    ways = WayStatistics()
+    for duration in durations:
+        ways.took(duration)
+    true_s = sorted(durations)[max(math.ceil(share * len(durations)), 1) - 1] / 1e9
+    told_s = ways.quantile_s(share)
+    assert true_s <= told_s or math.isclose(true_s, told_s)
+    assert told_s <= true_s * 1.2501

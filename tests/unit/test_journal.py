@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from edge_agent.execution.executor import TaskKey
-from edge_agent.journal import Journal
+from edge_agent.journal import Journal, PipelineRecord
+from edge_agent.journal_schema import SCHEMA_VERSION
 from edge_agent.tasks.task_machine import Noted, advance
 from schemas.errors import BadInput, Conflict
 from schemas.manifest import Manifest, WantedRun
@@ -86,3 +87,34 @@ def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(BadInput, match="run a newer agent"), Journal.open(path):
         pass
+
+
+def test_what_pipelines_served_is_replaced_whole(tmp_path: Path) -> None:
+    """What is served, what was before, and what was gone back from are found again together."""
+    record = PipelineRecord({"p": "served"}, {"p": "previous"}, {"p": "returned"})
+    with Journal.open(tmp_path / "journal.sqlite") as journal:
+        assert journal.pipelines() == PipelineRecord({}, {}, {})
+        journal.save_pipelines(PipelineRecord({"q": "old"}, {"q": "old"}, {"q": "old"}))
+        journal.save_pipelines(record)
+    with Journal.open(tmp_path / "journal.sqlite") as journal:
+        assert journal.pipelines() == record
+
+
+def test_an_older_journal_is_brought_up_to_date(tmp_path: Path) -> None:
+    """One of schema 1 keeps its manifest, tasks and pipelines, and can go back from then on."""
+    path = tmp_path / "journal.sqlite"
+    manifest = Manifest(edge="press-1", generation=7)
+    with Journal.open(path) as journal:
+        task = journal.accept(wanted(uuid4()))
+        journal.save_manifest(manifest)
+        journal.save_pipelines(PipelineRecord({"p": "served"}, {}, {}))
+    db = sqlite3.connect(path)
+    db.executescript("DROP TABLE previous_pipelines; DROP TABLE returned_pipelines; PRAGMA user_version=1;")
+    db.close()
+    with Journal.open(path) as journal:
+        assert (journal.manifest(), journal.tasks()) == (manifest, [task])
+        assert journal.pipelines() == PipelineRecord({"p": "served"}, {}, {})
+        journal.save_pipelines(PipelineRecord({}, {"p": "previous"}, {}))
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    db.close()

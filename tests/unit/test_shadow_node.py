@@ -108,6 +108,19 @@ async def test_a_run_that_ended_leaves_its_place(doubling: Path) -> None:
     assert (await came(node.resolve(value, RUN)))["agree"] is True
 
 
+async def test_nobody_waits_for_a_shadow_that_is_told_so(doubling: Path) -> None:
+    """A slow shadow gives its node nothing at once, and is counted when its answer is there; the end waits for none."""
+    node = shadow_of(doubling, slow=True, wait=False)
+    assert node.resolve({"in": [[1, 2]], "predict": [[2.0, 4.0]]}, RUN) is SKIPPED
+    assert node.counters.agreed == 0
+    comparing = [task for task in asyncio.all_tasks() if task.get_name() == "compare with a shadow"]
+    await asyncio.wait(comparing, timeout=10)
+    assert node.counters.agreed == 1
+    assert node.resolve({"in": [[1, 2]], "predict": [[2.0, 4.0]]}, RUN) is SKIPPED
+    await node.close()
+    assert (node.counters.agreed, node.counters.failed) == (1, 0)
+
+
 async def test_what_was_skipped_is_not_compared(doubling: Path) -> None:
     """Without an answer to compare with, or without a question, there is nothing to do."""
     node = shadow_of(doubling)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from schemas.errors import BadInput, Conflict
+from tidemill.cli.edge_serving import served_lines
 from tidemill.cli.options import Json, Name, pairs_of
 from tidemill.cli.output import Columns, ago, amount, pairs, print_json, print_list, print_one, say
 from tidemill.cli.session import connect
@@ -32,11 +33,7 @@ def _state(edge: "EdgeView") -> str:
 
 
 def _served(edge: "EdgeView") -> str:
-    if edge.report is None:
-        return ""
-    models = [f"model {one.name}:{one.version} {one.state} {one.reason}" for one in edge.report.models]
-    pipelines = [f"pipeline {one.name}:{one.version} {one.state} {one.reason}" for one in edge.report.pipelines]
-    return "\n".join([*models, *pipelines])
+    return "\n".join(served_lines(edge.report)) if edge.report else ""
 
 
 def _means(edge: "EdgeView") -> str:
