@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 Ordered = TypeVar("Ordered")
 
-LIVE_S = 1.0  # while a rollout is under way: it may have baked, or a window may have opened
-IDLE_S = 15.0  # else: an edge may wait for its window
+AGAIN_S = 1.0  # after the database did not answer
+IDLE_S = 15.0  # at the longest: an edge may wait for its window, or the clock may have been set
 NEWS_S = 0.2  # many edges report at once: their reports are looked at together
 
 
@@ -29,7 +29,7 @@ class Rollouts:
     def __init__(self, database: Database, manifests: Manifests, *, clock: Callable[[], datetime]) -> None:
         self._database, self._manifests, self._clock = database, manifests, clock
         self._news = asyncio.Event()
-        self._live = True
+        self._looked = Looked(live=True)
 
     def look(self) -> None:
         """What a deployment stands for, or which edges it means, may have changed."""
@@ -41,7 +41,7 @@ class Rollouts:
 
     def reported(self) -> None:
         """An edge came, went, or told how it does."""
-        if self._live:
+        if self._looked.live:
             self._news.set()
 
     async def order(self, change: Callable[[Session, datetime], Ordered]) -> Ordered:
@@ -53,6 +53,7 @@ class Rollouts:
 
         ordered, looked = await self._database.write(save)
         self._tell(looked)
+        self.look()  # the loop waits for what was to be done before
         return ordered
 
     async def serve(self) -> None:
@@ -60,17 +61,24 @@ class Rollouts:
         await self._manifests.mark_all()
         while True:
             self._news.clear()
+            wait_s = AGAIN_S
             try:
                 self._tell(await self._database.write(lambda session: look_at_all(session, now=self._clock())))
+                wait_s = self._wait_s()
             except Unreachable as error:
                 log.warning("deployments are looked at later", extra={"reason": str(error)})
             with suppress(TimeoutError):
-                async with asyncio.timeout(LIVE_S if self._live else IDLE_S):
+                async with asyncio.timeout(wait_s):
                     await self._news.wait()
-                    if self._live:
+                    if self._looked.live:
                         await asyncio.sleep(NEWS_S)
 
+    def _wait_s(self) -> float:
+        """How long nothing comes of it to look again, unless something happens."""
+        again_at = self._looked.again_at
+        return IDLE_S if again_at is None else min(max(0.0, (again_at - self._clock()).total_seconds()), IDLE_S)
+
     def _tell(self, looked: Looked) -> None:
-        self._live = looked.live
+        self._looked = looked
         for edge in sorted(looked.edges):
             self._manifests.mark(edge)

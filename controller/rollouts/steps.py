@@ -38,6 +38,11 @@ class Looked:
 
     edges: set[EdgeName] = field(default_factory=set)  # whose manifests say something else now
     live: bool = False  # some rollout is under way
+    again_at: datetime | None = None  # something is to be done then, though nothing has happened
+
+    def until(self, moment: datetime | None) -> None:
+        """Look again then, if not before."""
+        self.again_at = min(filter(None, (self.again_at, moment)), default=None)
 
 
 def look_at_all(session: Session, *, now: datetime) -> Looked:
@@ -162,6 +167,7 @@ class _Look:
                 self._tell("rollout", f"{row.number} is {move.rollout.state}", cause=move.rollout.reason)
             self._place(row, move.place, placed)
             if not move.place:
+                self.looked.until(move.again_at)
                 return
 
     def _place(self, row: RolloutRow, edges: Sequence[EdgeName], placed: Mapping[EdgeName, PlacementRow]) -> None:

@@ -1,6 +1,7 @@
 """Rollouts in the control database: what edges are told, whatever they report and people order meanwhile (issue 5)."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from controller.rollouts import orders
 from controller.rollouts.contents import Content
 from controller.stores.blob_references import blob_references
 from controller.stores.database import open_database
+from controller.stores.edges import get_edge
 from controller.stores.rollouts import KEPT, contents_in_use
-from controller.stores.tables import VersionRow
+from controller.stores.tables import PlacementRow, RolloutRow, VersionRow
 from controller.stores.windows import save_window
 from schemas.errors import Conflict, Stale
 from schemas.maintenance import MaintenanceWindow
@@ -329,6 +331,44 @@ def test_an_agent_that_tells_no_content_counts_by_versions(bench: RolloutBench) 
     bench.says("b", content=older, state=PipelineState.DEGRADED)
     assert bench.look().edges == {"a", "b"}
     assert bench.state is RolloutState.ABORTED
+
+
+def test_the_next_look_is_when_something_is_to_be_done(bench: RolloutBench) -> None:
+    """A step that bakes is looked at when it has; whoever waits for a person or for edges waits for news alone."""
+    running(bench, *ABC, strategy="canary", bake="10m", approve="after_canary")
+    bench.model()
+    assert bench.look().again_at is None
+    bench.settle("a")
+    assert bench.look().again_at == bench.now + timedelta(minutes=10)
+    assert bench.later(minutes=9).again_at == bench.now + timedelta(minutes=1)
+    assert bench.later(minutes=1).again_at is None
+    assert bench.state is RolloutState.WAITING
+
+
+def test_a_database_of_before_there_were_rollouts_is_taken_over(bench: RolloutBench) -> None:
+    """The first look makes rollout 1 and places every edge; all that changes in manifests is that content has a name.
+
+    The edge that goes on answering as before is deployed as soon as it has taken that.
+    """
+    bench.prepare("a")
+    bench.look()
+    wanted = bench.wanted("a")
+    assert wanted is not None
+    with bench.database.transaction() as session:
+        for table in (RolloutRow, PlacementRow):
+            session.connection().execute(delete(table))
+        row = get_edge(session, name="a")
+        row.wanted = row.wanted.replace(wanted.content_id, "")
+        session.add(row)
+    unnamed = wanted.model_copy(update={"content_id": ""})
+    assert bench.wanted("a") == unnamed
+    bench.says("a")
+    assert bench.look().edges == {"a"}
+    assert (bench.newest.number, bench.state, bench.on("a").generation) == (1, RolloutState.ROLLING, 2)
+    assert bench.wanted("a") == wanted
+    bench.says("a", content=unnamed)
+    bench.look()
+    assert (bench.on("a").state, bench.newest.state) == (EdgeState.DEPLOYED, RolloutState.DONE)
 
 
 def test_of_many_rollouts_what_is_in_use_keeps_its_versions(bench: RolloutBench) -> None:

@@ -10,11 +10,13 @@ from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
     from schemas.views import DeployedView, DeploymentView, RolloutView
-    from tidemill.deployment_requests import Order
 
 app = typer.Typer(help="See what edges shall run, whether they do, and move them to it.", no_args_is_help=True)
 
 Reason = Annotated[str, typer.Option(help="Kept in the timeline.")]
+Meant = Annotated[
+    int | None, typer.Option("--rollout", help="The rollout that is meant; status 4 if another one came meanwhile.")
+]
 
 
 def _counted(deployment: "DeploymentView") -> str:
@@ -83,27 +85,39 @@ def show_history(context: typer.Context, name: Name, as_json: Json = False) -> N
 
 
 @app.command("approve")
-def approve(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
+def approve(
+    context: typer.Context, name: Name, rollout: Meant = None, reason: Reason = "", as_json: Json = False
+) -> None:
     """Let a rollout that waits for a person begin, or go on behind its canary."""
-    _order(context, name, "approve", reason, as_json=as_json)
+    with connect(context) as client:
+        _show(client.order(name, "approve", reason, rollout=rollout), as_json=as_json)
 
 
 @app.command("pause")
-def pause(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
+def pause(
+    context: typer.Context, name: Name, rollout: Meant = None, reason: Reason = "", as_json: Json = False
+) -> None:
     """Change no further edge until it is resumed."""
-    _order(context, name, "pause", reason, as_json=as_json)
+    with connect(context) as client:
+        _show(client.order(name, "pause", reason, rollout=rollout), as_json=as_json)
 
 
 @app.command("resume")
-def resume(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
+def resume(
+    context: typer.Context, name: Name, rollout: Meant = None, reason: Reason = "", as_json: Json = False
+) -> None:
     """Go on with a rollout that was paused."""
-    _order(context, name, "resume", reason, as_json=as_json)
+    with connect(context) as client:
+        _show(client.order(name, "resume", reason, rollout=rollout), as_json=as_json)
 
 
 @app.command("abort")
-def abort(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
+def abort(
+    context: typer.Context, name: Name, rollout: Meant = None, reason: Reason = "", as_json: Json = False
+) -> None:
     """Have all edges that were told of a rollout go back to what they had before."""
-    _order(context, name, "abort", reason, as_json=as_json)
+    with connect(context) as client:
+        _show(client.order(name, "abort", reason, rollout=rollout), as_json=as_json)
 
 
 @app.command("rollback")
@@ -111,11 +125,13 @@ def rollback(
     context: typer.Context,
     name: Name,
     to: Annotated[int | None, typer.Option(help="The rollout whose content to go back to; see history.")] = None,
+    rollout: Meant = None,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     """Move all edges at once to what they had before; it stays until something else is promoted or applied."""
-    _order(context, name, "rollback", reason, to=to, as_json=as_json)
+    with connect(context) as client:
+        _show(client.order(name, "rollback", reason, to=to, rollout=rollout), as_json=as_json)
 
 
 @app.command("delete")
@@ -128,13 +144,6 @@ def delete_deployment(context: typer.Context, name: Name, as_json: Json = False)
         return
     edges = ", ".join(undeployed.edges)
     say(f"deployment {name} is deleted; " + (f"these edges let go of it: {edges}" if edges else "no edge had it alone"))
-
-
-def _order(
-    context: typer.Context, name: str, order: "Order", reason: str, *, to: int | None = None, as_json: bool
-) -> None:
-    with connect(context) as client:
-        _show(client.order(name, order, reason, to=to), as_json=as_json)
 
 
 def _show(deployment: "DeploymentView", *, as_json: bool) -> None:
