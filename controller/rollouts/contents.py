@@ -31,6 +31,13 @@ class Content(BaseModel):
             return {ref: model.version for ref, model in self.pipeline.models.items()}
         return {f"{self.model.name}:{self.model.version}": self.model.version} if self.model else {}
 
+    @property
+    def held(self) -> tuple[WantedModel, ...]:
+        """Every model version in it, those of shadows too."""
+        if self.pipeline is not None:
+            return (*self.pipeline.models.values(), *self.pipeline.shadows.values())
+        return (self.model,) if self.model is not None else ()
+
 
 def wish_of(session: Session, deployment: DeploymentSpec) -> Content:
     """What a deployment stands for now.

@@ -52,8 +52,7 @@ class Rollouts:
             return ordered, look_at_all(session, now=self._clock())
 
         ordered, looked = await self._database.write(save)
-        self._live = looked.live
-        await self._manifests.mark_all()  # an order may move any edge
+        self._tell(looked)
         return ordered
 
     async def serve(self) -> None:

@@ -74,12 +74,12 @@ def look(rollout: Rollout, edges: Sequence[Standing], now: datetime) -> Move:
     if rollout.state is RolloutState.DONE:
         late = tuple(edge.edge for edge in edges if not edge.placed and edge.open)  # it came, or its window opened
         return Move(rollout, late)
-    if rollout.state not in LIVE or rollout.state is RolloutState.WAITING:
+    if rollout.state not in LIVE:
         return Move(rollout)
     placed = [edge for edge in edges if edge.placed]
     if trouble := _trouble(rollout.plan.limits, placed):
         return Move(_to(rollout, RolloutState.ABORTED, trouble), goes_back=True)
-    if rollout.state is RolloutState.PAUSED:
+    if rollout.state in {RolloutState.PAUSED, RolloutState.WAITING}:
         return Move(rollout)
     coming = [edge for edge in placed if edge.online and edge.state is EdgeState.CHANGING]
     if coming:

@@ -5,21 +5,22 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from controller.rollouts.contents import Content
 from controller.rollouts.machine import Rollout, begun
-from controller.rollouts.steps import go_back, new_rollout
+from controller.rollouts.steps import new_rollout
 from controller.stores.changes import note_change
 from controller.stores.rollouts import (
     get_rollout,
     newest_rollout,
-    placements,
     rollouts,
     save_rollout,
     to_rollout,
 )
 from controller.stores.serving import get_deployment
-from controller.stores.tables import RolloutRow
+from controller.stores.tables import RolloutRow, VersionRow
 from schemas.deployments import RolloutPlan
 from schemas.errors import Conflict, Stale
+from schemas.names import BlobRef
 from schemas.rollouts import LIVE, RolloutState
 
 
@@ -29,7 +30,9 @@ def approve(session: Session, name: str, *, reason: str, now: datetime, revision
     rollout = to_rollout(row)
     if rollout.state is not RolloutState.WAITING:
         raise Conflict(f"rollout {row.number} of {name} waits for nobody: it is {rollout.state}")
-    _save(session, row, replace(rollout, state=RolloutState.ROLLING, approved=True, reason=""), "approved", reason, now)
+    behind_canary = rollout.step > 0  # who lets it begin has not seen yet how its canary does
+    after = replace(rollout, state=RolloutState.ROLLING, approved=behind_canary, reason="")
+    _save(session, row, after, "approved", reason, now)
 
 
 def pause(session: Session, name: str, *, reason: str, now: datetime, revision: int | None) -> None:
@@ -52,7 +55,7 @@ def resume(session: Session, name: str, *, reason: str, now: datetime, revision:
 
 
 def abort(session: Session, name: str, *, reason: str, now: datetime, revision: int | None) -> None:
-    """Have all edges that were told of a rollout go back to what they had before."""
+    """Have all edges that were told of a rollout go back to what they had before: the look that follows does it."""
     row = _newest(session, name, revision)
     rollout = to_rollout(row)
     if rollout.state not in LIVE:
@@ -62,9 +65,6 @@ def abort(session: Session, name: str, *, reason: str, now: datetime, revision: 
         )
     after = replace(rollout, state=RolloutState.ABORTED, reason=reason or "aborted by a person")
     _save(session, row, after, "aborted", reason, now)
-    for placement in placements(session, deployment=name).values():
-        if placement.rollout == row.number:
-            go_back(session, placement, now=now)
 
 
 def rollback(
@@ -76,6 +76,7 @@ def rollback(
     """
     deployment, newest = get_deployment(session, name=name), _newest(session, name, revision)
     target = get_rollout(session, deployment=name, number=to) if to is not None else _before(session, name, newest)
+    _refuse_forgotten(session, target)
     if newest.state in LIVE:
         newest.state, newest.ended_at, newest.revision = RolloutState.SUPERSEDED, now, newest.revision + 1
         newest.reason = f"rolled back to rollout {target.number}"
@@ -89,8 +90,21 @@ def rollback(
         now=now,
     )
     row.cause = f"back to rollout {target.number}" + (f": {reason}" if reason else "")
+    row.by = "a person"
     _tell(session, name, f"{row.number} begins, {row.cause}", reason, now)
     return row
+
+
+def _refuse_forgotten(session: Session, target: RolloutRow) -> None:
+    """Raise Conflict when something that a rollout moved edges to is not kept any more."""
+    content = Content.model_validate_json(target.content)
+    for model in content.held:
+        row = session.get(VersionRow, (model.name, model.version))
+        if row is None or BlobRef.model_validate_json(row.card_blob) != model.card:
+            raise Conflict(
+                f"rollout {target.number} of {target.deployment} cannot be gone back to: version {model.version} of "
+                f"model {model.name} is not kept any more"
+            )
 
 
 def _before(session: Session, name: str, newest: RolloutRow) -> RolloutRow:

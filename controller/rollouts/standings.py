@@ -13,9 +13,11 @@ _NOTHING = Figures()
 
 
 def told_of(content: Content, report: Report | None, *, generation: int) -> Told:
-    """How far an edge is with content that its manifest of this generation, or an earlier one, told it of."""
+    """How far an edge is with content of which it is told since its manifest of this generation."""
     if report is None:
         return EdgeState.CHANGING, "it has not reported yet", _NOTHING
+    if report.generation < generation:  # whatever it says is of something else, or of the same at another time
+        return EdgeState.CHANGING, _not_yet(report, generation), _NOTHING
     if content.pipeline is not None:
         return _pipeline(content.pipeline, report, generation)
     if content.model is not None:
@@ -38,6 +40,8 @@ def _pipeline(wanted: WantedPipeline, report: Report, generation: int) -> Told:
     returned = status.returned
     if returned is not None and returned.content_id == wanted.content_id:
         return EdgeState.FAILED, f"it went back by itself: {returned.reason}", _NOTHING
+    if status.state is PipelineState.DEGRADED and not status.content_id:  # so says an agent that never goes back
+        return EdgeState.FAILED, status.reason, _NOTHING
     if not _answers(wanted, status):
         return EdgeState.CHANGING, status.reason or _not_yet(report, generation), _NOTHING
     if status.state in {PipelineState.LISTENING, PipelineState.IDLE}:

@@ -1,13 +1,14 @@
 """One look at all deployments, in one transaction: rollouts begun, taken further, and who is to be told."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlmodel import Session, col, select
 
 from controller.rollouts.contents import Content, differences, wish_of
-from controller.rollouts.machine import Move, Rollout, Standing, begun, look
+from controller.rollouts.machine import Rollout, Standing, begun, look
+from controller.rollouts.placing import go_back, place
 from controller.rollouts.standings import told_of
 from controller.rollouts.windows import opening
 from controller.stores.changes import note_change
@@ -58,27 +59,33 @@ class _Look:
     windows: Sequence[MaintenanceWindow]
     now: datetime
     looked: Looked
+    contents: dict[int, Content] = field(default_factory=dict)  # of rollouts, as they are read
 
     def run(self) -> None:
         self._let_go()
-        row = newest_rollout(self.session, deployment=self.deployment.name)
-        row = self._follow(row) or row
+        newest = newest_rollout(self.session, deployment=self.deployment.name)
+        if newest is not None:
+            self._send_back(newest)
+        row = self._follow(newest) or newest
         if row is None:
             return
-        if row.state == RolloutState.ABORTED:
-            self._settle_newcomers()
-        else:
-            self._go_on(row)
+        self._go_on(row)
+        self._send_back(row)
+        self._settle_newcomers()
         self.looked.live |= row.state in LIVE
 
     def _settle_newcomers(self) -> None:
-        """Edges that came after a rollout was aborted have what the others went back to."""
+        """Edges for which the newest rollout is nothing, or nothing yet, begin with what was done before it."""
         placed = placements(self.session, deployment=self.deployment.name)
-        row = next((one for one in rollouts(self.session, deployment=self.deployment.name) if _is_done(one)), None)
+        coming = [edge for edge in self.edges if edge.name not in placed]
+        row = self._last_done() if coming else None
         if row is not None:
-            coming = (each for each in self._standings(row, placed) if each.edge not in placed and each.open)
-            move = Move(to_rollout(row), tuple(each.edge for each in coming))
-            self._carry_out(row, move, placed)
+            standings = self._standings(row, placed)
+            self._place(row, [each.edge for each in standings if each.edge not in placed and each.open], placed)
+
+    def _last_done(self) -> RolloutRow | None:
+        found = rollouts(self.session, deployment=self.deployment.name)
+        return next((row for row in found if row.state == RolloutState.DONE), None)
 
     def _let_go(self) -> None:
         """Edges that are not meant any more."""
@@ -101,8 +108,7 @@ class _Look:
         before = Content.model_validate_json(newest.wish) if newest else None
         if newest is not None and newest.state in LIVE:
             self._supersede(newest)
-        changed = [ref for ref, version in wish.models.items() if before and before.models.get(ref) != version]
-        move = self._move_behind(changed)
+        move = self._move_behind(self._changed(self._agreed(newest), wish))
         wait = f"{move.reason or 'its alias was moved'}; a person has to approve" if move and not move.deploys else ""
         row = new_rollout(
             self.session,
@@ -117,22 +123,35 @@ class _Look:
         forget_rollouts(self.session, deployment=self.deployment.name)
         return row
 
+    def _agreed(self, newest: RolloutRow | None) -> Content | None:
+        """What a person need not agree to again: the content that was begun with last, or that edges have.
+
+        One that waits, or was aborted, is not: a change of something else beside it must not bring it in.
+        """
+        begun_with = newest is not None and newest.state == RolloutState.SUPERSEDED and newest.step > 0
+        row = newest if begun_with else self._last_done()
+        return Content.model_validate_json(row.content) if row is not None else None
+
     def _supersede(self, row: RolloutRow) -> None:
         row.state, row.ended_at, row.revision = RolloutState.SUPERSEDED, self.now, row.revision + 1
         row.reason = f"rollout {row.number + 1} came before it was done"
         self.session.add(row)
 
-    def _move_behind(self, changed: Sequence[ModelRef]) -> AliasMoveRow | None:
-        """The alias move that made the difference, if one did."""
-        names = [(name, which) for name, which in map(model_ref, changed) if isinstance(which, str)]
+    def _changed(self, base: Content | None, wish: Content) -> list[ModelRef]:
+        """The references that stand for something else than in ``base``; none if there is no such."""
+        if base is None:
+            return []
         if self.deployment.model is not None:
-            name, which = model_ref(self.deployment.model)
-            names = [(name, which)] if isinstance(which, str) else []
-        for name, which in names:
-            wanted = select(AliasMoveRow).where(AliasMoveRow.model == name, AliasMoveRow.alias == which)
-            if (found := self.session.exec(wanted.order_by(col(AliasMoveRow.id).desc()).limit(1)).first()) is not None:
-                return found
-        return None
+            return [self.deployment.model] if base.model != wish.model else []
+        return [ref for ref, version in wish.models.items() if base.models.get(ref) != version]
+
+    def _move_behind(self, changed: Sequence[ModelRef]) -> AliasMoveRow | None:
+        """The alias move that made the difference, if one did; of several, one that a person has to agree to."""
+        found: list[AliasMoveRow] = []
+        for name, which in map(model_ref, changed):  # nobody moves a version by number
+            wanted = select(AliasMoveRow).where(AliasMoveRow.model == name, AliasMoveRow.alias == str(which))
+            found += self.session.exec(wanted.order_by(col(AliasMoveRow.id).desc()).limit(1))
+        return min(found, key=lambda move: move.deploys, default=None)
 
     def _go_on(self, row: RolloutRow) -> None:
         """As far as it goes: what places edges may be the last thing to do."""
@@ -141,32 +160,34 @@ class _Look:
             move = look(rollout, self._standings(row, placed), self.now)
             if save_rollout(self.session, row, move.rollout, now=self.now) and move.rollout.state is not rollout.state:
                 self._tell("rollout", f"{row.number} is {move.rollout.state}", cause=move.rollout.reason)
-            self._carry_out(row, move, placed)
+            self._place(row, move.place, placed)
             if not move.place:
                 return
 
-    def _carry_out(self, row: RolloutRow, move: Move, placed: Mapping[EdgeName, PlacementRow]) -> None:
-        for edge in move.place:
-            place(self.session, self.deployment.name, edge, row, placed.get(edge), now=self.now)
+    def _place(self, row: RolloutRow, edges: Sequence[EdgeName], placed: Mapping[EdgeName, PlacementRow]) -> None:
+        for edge in edges:
+            place(self.session, self._edge(edge), row, placed.get(edge), now=self.now)
             self.looked.edges.add(edge)
             self._tell("placed", f"rollout {row.number}", edge=edge, cause=row.cause)
-        if move.goes_back:
-            for edge, placement in placed.items():
-                if placement.rollout == row.number:
-                    self._send_back(edge, placement)
 
-    def _send_back(self, edge: EdgeName, placement: PlacementRow) -> None:
-        was = placement.rollout
-        go_back(self.session, placement, now=self.now)
-        to = f"to rollout {placement.rollout}" if placement.rollout != was else "to nothing"
-        self.looked.edges.add(edge)
-        self._tell("placed", f"back {to}", edge=edge, cause=f"rollout {was} is aborted")
+    def _send_back(self, row: RolloutRow) -> None:
+        """All that were told of a rollout that is aborted now, by itself or by a person."""
+        if row.state != RolloutState.ABORTED:
+            return
+        for edge, placement in placements(self.session, deployment=self.deployment.name).items():
+            if placement.rollout == row.number:
+                go_back(self.session, self._edge(edge), placement, now=self.now)
+                to = f"to rollout {placement.rollout}" if placement.rollout != row.number else "to nothing"
+                self.looked.edges.add(edge)
+                self._tell("placed", f"back {to}", edge=edge, cause=f"rollout {row.number} is aborted: {row.reason}")
+
+    def _edge(self, name: EdgeName) -> EdgeRow:
+        return next(edge for edge in self.edges if edge.name == name)
 
     def _standings(self, row: RolloutRow, placed: Mapping[EdgeName, PlacementRow]) -> list[Standing]:
-        content = Content.model_validate_json(row.content)
-        return [self._standing(edge, placed.get(edge.name), row, content) for edge in self.edges]
+        return [self._standing(edge, placed.get(edge.name), row) for edge in self.edges]
 
-    def _standing(self, edge: EdgeRow, placement: PlacementRow | None, row: RolloutRow, content: Content) -> Standing:
+    def _standing(self, edge: EdgeRow, placement: PlacementRow | None, row: RolloutRow) -> Standing:
         labels = labels_of(edge)
         window = opening(self.windows, edge=edge.name, labels=labels, now=self.now)
         order_by = self.deployment.rollout.order_by
@@ -175,25 +196,22 @@ class _Look:
             edge=edge.name,
             placed=is_placed,
             online=edge.online,
-            open=window.open,
+            open=window.open or _goes_back(row),
             opens=f"{window.window} opens at {window.changes_at:%Y-%m-%d %H:%M} UTC" if window.changes_at else "",
             label=labels.get(order_by, "") if order_by else "",
         )
-        if placement is None or not is_placed:
+        if placement is None:
             return standing
-        state, reason, figures = told_of(content, report_of(edge), generation=edge.generation)
+        content = self._content(placement.rollout)
+        state, reason, figures = told_of(content, report_of(edge), generation=placement.generation)
         self._note(placement, state, reason)
-        return Standing(
-            edge=standing.edge,
-            placed=True,
-            online=standing.online,
-            state=state,
-            reason=reason,
-            open=standing.open,
-            opens=standing.opens,
-            label=standing.label,
-            figures=figures,
-        )
+        return replace(standing, state=state, reason=reason, figures=figures) if is_placed else standing
+
+    def _content(self, number: int) -> Content:
+        if number not in self.contents:
+            row = get_rollout(self.session, deployment=self.deployment.name, number=number)
+            self.contents[number] = Content.model_validate_json(row.content)
+        return self.contents[number]
 
     def _note(self, placement: PlacementRow, state: EdgeState, reason: str) -> None:
         if (placement.state, placement.reason) == (state, reason):
@@ -210,8 +228,9 @@ class _Look:
         note_change(self.session, kind=kind, subject=subject, what=what, at=self.now, edge=edge, cause=cause, by=by)
 
 
-def _is_done(row: RolloutRow) -> bool:
-    return row.state == RolloutState.DONE
+def _goes_back(row: RolloutRow) -> bool:
+    """Whether a person rolled back with it: that waits for no window."""
+    return row.content != row.wish
 
 
 def new_rollout(
@@ -231,34 +250,3 @@ def new_rollout(
     session.add(row)
     session.flush()
     return row
-
-
-def place(
-    session: Session, deployment: str, edge: EdgeName, row: RolloutRow, before: PlacementRow | None, *, now: datetime
-) -> None:
-    """Have an edge told of a rollout's content; what it had is what it would go back to. Caller commits."""
-    placement = before or PlacementRow(deployment=deployment, edge=edge, rollout=row.number, placed_at=now)
-    if before is not None and not _never_did(session, before):
-        placement.previous = before.rollout
-    placement.rollout, placement.placed_at = row.number, now
-    placement.state, placement.reason, placement.state_at = EdgeState.CHANGING, "", now
-    session.add(placement)
-    session.flush()
-
-
-def go_back(session: Session, placement: PlacementRow, *, now: datetime) -> None:
-    """Have an edge told of what it had before; one that had nothing has nothing again. Caller commits."""
-    if placement.previous is None:
-        session.delete(placement)
-    else:
-        placement.rollout, placement.placed_at, placement.state_at = placement.previous, now, now
-        placement.state, placement.reason = EdgeState.CHANGING, "goes back"
-        session.add(placement)
-    session.flush()
-
-
-def _never_did(session: Session, placement: PlacementRow) -> bool:
-    """Whether what an edge has is nothing to go back to: it never got there, while something before it did."""
-    if placement.previous is None or placement.state == EdgeState.DEPLOYED:
-        return False
-    return get_rollout(session, deployment=placement.deployment, number=placement.rollout).state != RolloutState.DONE

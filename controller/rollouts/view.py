@@ -54,7 +54,7 @@ def _deployed(session: Session, edge: EdgeRow, placement: PlacementRow | None, w
         return DeployedView(state=EdgeState.LATER, reason=waits, online=edge.online)
     row = get_rollout(session, deployment=placement.deployment, number=placement.rollout)
     content = Content.model_validate_json(row.content)
-    state, reason, _ = told_of(content, report_of(edge), generation=edge.generation)
+    state, reason, _ = told_of(content, report_of(edge), generation=placement.generation)
     if not edge.online and state is EdgeState.CHANGING:
         state, reason = EdgeState.LATER, "it is offline"
     return DeployedView(
@@ -63,7 +63,7 @@ def _deployed(session: Session, edge: EdgeRow, placement: PlacementRow | None, w
         online=edge.online,
         rollout=placement.rollout,
         previous=placement.previous,
-        generation=edge.generation,
+        generation=placement.generation,
         models=content.models,
         pipeline_version=content.pipeline.version if content.pipeline else None,
         placed_at=placement.placed_at,

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
-from controller.stores.tables import EdgeRow, JobRow, LibraryRow, PipelineRow, RolloutRow, RunRow, VersionRow
+from controller.stores.rollouts import contents_in_use
+from controller.stores.tables import EdgeRow, JobRow, LibraryRow, PipelineRow, RunRow, VersionRow
 from schemas.names import BlobDigest
 from schemas.runs import LIVE
 
@@ -31,8 +32,10 @@ def blob_references(session: Session) -> References:
     what a later schema adds is found too.
     """
     found = References()
-    for column in (RunRow.task, EdgeRow.wanted, RolloutRow.content):
+    for column in (RunRow.task, EdgeRow.wanted):
         found.documents.update(_digests(session, [column]))
+    for content in contents_in_use(session):
+        found.documents.update(digests_in(content))
     found.blobs.update(found.documents)
     for columns in _COLUMNS:
         found.blobs.update(_digests(session, columns))

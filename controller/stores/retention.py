@@ -10,8 +10,9 @@ from sqlmodel import Session, col, select
 
 from controller.rollouts.contents import Content, references
 from controller.stores.models import last_of_job
+from controller.stores.rollouts import contents_in_use
 from controller.stores.serving import list_deployments
-from controller.stores.tables import AliasRow, JobRow, PipelineRow, RolloutRow, RunRow, VersionRow
+from controller.stores.tables import AliasRow, JobRow, PipelineRow, RunRow, VersionRow
 from schemas.jobs import JobSpec, Keep
 from schemas.names import model_ref
 from schemas.pipelines import PipelineSpec
@@ -125,11 +126,8 @@ def _used(session: Session, job: str, model: str) -> Iterator[int]:
 
 def _placed(session: Session, model: str) -> Iterator[int]:
     """Those that edges have, would go back to, or are being moved to."""
-    for text in session.exec(select(RolloutRow.content).where(col(RolloutRow.content).contains(f'"{model}"'))):
-        content = Content.model_validate_json(text)
-        held = [content.model] if content.model else []
-        if content.pipeline is not None:
-            held += [*content.pipeline.models.values(), *content.pipeline.shadows.values()]
+    for text in contents_in_use(session):
+        held = Content.model_validate_json(text).held
         yield from (one.version for one in held if one.name == model)
 
 

@@ -12,7 +12,7 @@ from schemas.errors import NotFound
 from schemas.rollouts import LIVE, RolloutState
 
 KEPT = 50
-"""Of each deployment, beside those that its edges have or would go back to."""
+"""Of each deployment, beside those that are in use."""
 
 
 def newest_rollout(session: Session, *, deployment: str) -> RolloutRow | None:
@@ -81,10 +81,25 @@ def save_rollout(session: Session, row: RolloutRow, after: Rollout, *, now: date
     return True
 
 
+def contents_in_use(session: Session) -> list[str]:
+    """The contents that edges have, would go back to or are moved to: what they name must not be forgotten."""
+    names = session.exec(select(RolloutRow.deployment).distinct()).all()
+    found = ((rollouts(session, deployment=name), _in_use(session, name)) for name in names)
+    return [row.content for rows, used in found for row in rows if row.number in used]
+
+
+def _in_use(session: Session, deployment: str) -> set[int]:
+    """Those that are placed, the newest, and the last two that were done with different contents: a rollback's aim."""
+    placed, rows = placements(session, deployment=deployment).values(), rollouts(session, deployment=deployment)
+    used = {number for row in placed for number in (row.rollout, row.previous) if number is not None}
+    done = [row for row in rows if row.state == RolloutState.DONE]
+    others = [row for row in done if row.content != done[0].content]
+    return used | {row.number for row in (*rows[:1], *done[:1], *others[:1])}
+
+
 def forget_rollouts(session: Session, *, deployment: str) -> None:
-    """Delete those beyond the newest that no edge has or would go back to. Caller commits."""
-    kept = {row.rollout for row in placements(session, deployment=deployment).values()}
-    kept |= {row.previous for row in placements(session, deployment=deployment).values() if row.previous is not None}
+    """Delete those beyond the newest that are not in use. Caller commits."""
+    kept = _in_use(session, deployment)
     old = [row.number for row in rollouts(session, deployment=deployment)[KEPT:] if row.number not in kept]
     this = col(RolloutRow.deployment) == deployment, col(RolloutRow.number).in_(old)
     if old:

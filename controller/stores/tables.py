@@ -292,6 +292,7 @@ class PlacementRow(SQLModel, table=True):
     edge: str = Field(primary_key=True)
     rollout: int
     previous: int | None = None
+    generation: int = 0  # of the first manifest that says so: an earlier one's report tells nothing of it
     placed_at: datetime = Field(sa_type=UtcDateTime)
     state: str = ""  # as its edge reported it last
     reason: str = Field(default="", sa_type=Said)

@@ -62,9 +62,7 @@ async def test_bad_versions_are_taken_back_from_two_hundred_edges(world: World, 
     async with crowd(world, tmp_path / "crowd"), questions(world) as answers:
         await until(lambda: len(world.client.deployment("here").edges) == CROWD + len(EDGES) or None, "all to be meant")
         await until_done(world, 1)
-        await world.apply(
-            SCORING, deployed(strategy="batches", batch="5%", order_by="line", bake="1s", abort_on=limits)
-        )
+        await world.apply(SCORING, plan)
         for number, (factor, width) in enumerate([(3.0, 3), (4.0, 2), (5.0, 2), (6.0, 2)], start=2):
             await version(world, factor, width=width)
             aborted = await until_state(world, number, RolloutState.ABORTED)

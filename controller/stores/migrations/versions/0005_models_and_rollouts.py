@@ -114,6 +114,7 @@ def _rollouts() -> None:
         sa.Column("edge", sa.String(), nullable=False),
         sa.Column("rollout", sa.Integer(), nullable=False),
         sa.Column("previous", sa.Integer(), nullable=True),
+        sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("placed_at", sa.DateTime(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
