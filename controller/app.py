@@ -22,6 +22,8 @@ from controller.data.query_check import QueryCheck
 from controller.data.selection import Selector
 from controller.enrolment import Enrolment
 from controller.fleets.desk import FleetDesk
+from controller.gates.gatekeeper import Gatekeeper
+from controller.gates.scorer import Scorer
 from controller.greeting import Greeting
 from controller.http.app import create_app
 from controller.http.server import address_of, open_listener, serve_http
@@ -162,7 +164,8 @@ class Controller:
         self._sender = BlobSender(blob_link, blobs, rate_bytes_s=rate, refused=self._revocation.names)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
         self._checks = ModelChecks()
-        registry = Registry(database, blobs, self._checks, self._rollouts.promoted, clock=utc_now)
+        gatekeeper = Gatekeeper(blobs, Scorer(), clock=utc_now)
+        registry = Registry(database, blobs, self._checks, gatekeeper, self._rollouts.promoted, clock=utc_now)
         secrets = Secrets(database, storage.secrets_key, blobs, clock=utc_now)
         selector = Selector(
             collections,

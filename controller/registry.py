@@ -8,11 +8,12 @@ from datetime import datetime
 from sqlmodel import Session
 
 from controller.cards import card_of
+from controller.gates.gatekeeper import Gatekeeper
 from controller.model_checks import Checked, ModelChecks
-from controller.runs.gate import judge
 from controller.runs.steps import Registered, Run
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
+from controller.stores.gates import add_result
 from controller.stores.models import (
     add_version,
     ensure_model,
@@ -24,29 +25,31 @@ from controller.stores.models import (
 )
 from controller.stores.runs import move_watermarks
 from schemas.errors import BadInput, Conflict
+from schemas.gates import GateResult
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, ModelVersion
 from schemas.names import BlobRef
 from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
 
-CHAMPION = "champion"
+CHAMPION, CANDIDATE = "champion", "candidate"
 _TRIES = 100  # each time another job's version was first, so somebody gets on
 
 
 class Registry:
-    """Where model versions are made; ``on_promoted`` is told of each model whose champion is another version now."""
+    """Where model versions are made; ``on_promoted`` is told of each model of which an alias may have moved."""
 
     def __init__(
         self,
         database: Database,
         blobs: BlobDirectory,
         checks: ModelChecks,
+        gatekeeper: Gatekeeper,
         on_promoted: Callable[[str], Awaitable[None]],
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        self._database, self.blobs, self._checks = database, blobs, checks
+        self._database, self.blobs, self._checks, self._gatekeeper = database, blobs, checks, gatekeeper
         self._on_promoted, self._clock = on_promoted, clock
 
     async def register_run(self, run: Run, supervisor: Supervisor) -> None:
@@ -76,7 +79,7 @@ class Registry:
         raise Conflict(f"{_TRIES} times another version of {run.job.model} was registered meanwhile")
 
     async def _register(self, card: ModelVersion, place: "_Place", run: Run, supervisor: Supervisor) -> None:
-        verdict = judge(run.job, card, place.champion)
+        verdict = await self._gatekeeper.judge(run.job, card, place.champion)
         card_blob = await asyncio.to_thread(self.blobs.put_bytes, card.model_dump_json().encode())
 
         def commit(session: Session, after: Run) -> None:
@@ -87,12 +90,12 @@ class Registry:
             add_version(session, card=card, card_blob=card_blob, job=after.job.name)  # it may have been renamed
             if after.replays is None:  # which trained on rows that were trained on before
                 move_watermarks(session, job=after.job.name, data=after.data)
-            if verdict.promoted:
-                _promote(session, card, verdict.reason, now)
+            add_result(session, model=card.name, version=card.version, result=verdict)
+            _move(session, card, verdict, deploys=run.job.gate.policy != "auto_promote", by=f"gate of {run.job.name}")
 
         event = Registered(run.attempt, card.name, card.version, verdict.reason)
         await supervisor.step(run.id, event, also=commit)
-        if verdict.promoted:
+        if _alias_for(card, verdict) is not None:
             await self._on_promoted(card.name)
 
     async def check_file(self, file: BlobRef) -> Checked:
@@ -146,6 +149,27 @@ def _place(session: Session, job: JobSpec) -> _Place:
         return _Place(next_own_model(session, model=job.model), 1, None)
     found = resolve(session, ref=job.model)
     return _Place(job.model, next_version(session, model=job.model), found[0] if found else None)
+
+
+def _alias_for(card: ModelVersion, verdict: GateResult) -> str | None:
+    """The champion is used; the candidate waits for a person. What only shows what was before is neither."""
+    if card.lineage.reproduces is not None:
+        return None
+    return {"promote": CHAMPION, "hold": CANDIDATE}.get(verdict.decision)
+
+
+def _move(session: Session, card: ModelVersion, verdict: GateResult, *, deploys: bool, by: str) -> None:
+    if (alias := _alias_for(card, verdict)) is not None:
+        move_alias(
+            session,
+            model=card.name,
+            alias=alias,
+            version=card.version,
+            reason=verdict.reason,
+            now=verdict.at,
+            by=by,
+            deploys=deploys,
+        )
 
 
 def _promote(session: Session, card: ModelVersion, reason: str, now: datetime) -> None:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.gates import Gate
 from schemas.mistakes import kind_tag
 from schemas.names import Duration, EdgeName, File, FileName, Identifier, ModelRef, Name
 from schemas.queries import Holdout, Query
@@ -75,14 +76,6 @@ class Limits(Written):
     output_mb: PositiveInt = 2048  # model, additional outputs and metrics together
     scratch_mb: PositiveInt = 8192  # what the scripts leave in their working folder
     tmpfs_mb: PositiveInt = 256  # /tmp in a container: memory
-
-
-class Gate(Written):
-    """Whether a new version becomes the model's champion."""
-
-    policy: Literal["auto_promote", "manual"] = "auto_promote"
-    metric: Identifier | None = None  # compared with the champion's; None: always promote
-    tolerance: Annotated[float, Field(ge=0)] = 0.0  # how much worse than the champion is still good
 
 
 class Retry(Written):
@@ -181,6 +174,11 @@ class JobSpec(Written):
         _refuse_twice("metrics are called", metrics)
         if self.gate.metric is not None and self.gate.metric not in metrics:
             raise ValueError(f"gate.metric {self.gate.metric!r} is none of the job's metrics")
+        unknown = [one.metric for one in self.gate.thresholds if one.metric not in metrics]
+        if unknown:
+            raise ValueError(f"gate.thresholds: {unknown[0]!r} is none of the job's metrics")
+        if self.gate.rescore is not None and self.holdout is None:
+            raise ValueError("gate.rescore needs a `holdout`: the rows that both versions are asked about")
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from controller.gates.gatekeeper import Gatekeeper
+from controller.gates.scorer import Scorer
 from controller.manifests import Manifests
 from controller.model_checks import ModelChecks
 from controller.registry import Registry
@@ -73,7 +75,8 @@ class Bench:
             manifests = Manifests(database, SigningKeys(folder), link)
             supervisor = Supervisor(database, manifests, clock=clock)
             checks = ModelChecks()
-            registry = Registry(database, blobs, checks, promoted, clock=clock)
+            gatekeeper = Gatekeeper(blobs, Scorer(), clock=clock)
+            registry = Registry(database, blobs, checks, gatekeeper, promoted, clock=clock)
             yield cls(folder, database, blobs, RunRecords(folder), supervisor, registry, clock, promotions)
             await checks.close()
         database.close()

@@ -6,12 +6,20 @@ from uuid import uuid4
 
 import pytest
 
-from controller.runs.gate import judge
+from controller.gates.checks import Case
+from controller.gates.judging import judge as judge_case
+from controller.gates.scoring_task import Scores
+from schemas.gates import GateResult
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, Lineage, ModelVersion, Signature
 from schemas.names import BlobRef
 
 FILE = BlobRef(digest=f"sha256:{'0' * 64}", size_bytes=1)
+
+
+def judge(job: JobSpec, new: ModelVersion, champion: ModelVersion | None, scores: Scores | None = None) -> GateResult:
+    """What the gate says."""
+    return judge_case(Case(job, new, champion, scores), datetime(2026, 11, 20, tzinfo=UTC))
 
 
 def job(better: str = "higher", *, update_existing: bool = True, **gate: object) -> JobSpec:
@@ -44,14 +52,14 @@ def card(version: int, *, lineage: Lineage | None = None, **metrics: float) -> M
 
 def test_the_first_version_is_promoted() -> None:
     """With nothing in use yet, any version is better than none, also one without the number that decides."""
-    assert judge(job(metric="score"), card(1, score=0.1), None).promoted
-    assert judge(job(metric="score"), card(1), None).promoted
+    assert judge(job(metric="score"), card(1, score=0.1), None).decision == "promote"
+    assert judge(job(metric="score"), card(1), None).decision == "promote"
 
 
 def test_a_person_may_keep_the_decision() -> None:
     """With the manual policy nothing is promoted by itself, not even the first."""
     verdict = judge(job(policy="manual"), card(1, score=0.9), None)
-    assert not verdict.promoted
+    assert verdict.decision != "promote"
     assert "left to a person" in verdict.reason
 
 
@@ -68,7 +76,7 @@ def test_a_person_may_keep_the_decision() -> None:
 def test_the_metric_decides_in_its_own_direction(better: str, new: float, old: float, promoted: bool) -> None:
     """A version that is worse by more than the tolerance stays out of use, and the reason has both numbers."""
     verdict = judge(job(better, metric="score", tolerance=0.05), card(4, score=new), card(3, score=old))
-    assert verdict.promoted is promoted
+    assert verdict.decision == ("promote" if promoted else "hold")
     assert f"{new:.4g}" in verdict.reason
     assert f"{old:.4g}" in verdict.reason
 
@@ -78,24 +86,24 @@ def test_a_version_without_the_number_that_decides_replaces_none(metrics: dict[s
     """Where the gate's metric is optional and missing, the version in use stays, and the reason says why."""
     without = card(4).model_copy(update={"metrics": metrics})
     verdict = judge(job(metric="score"), without, card(3, score=0.5))
-    assert not verdict.promoted
+    assert verdict.decision != "promote"
     assert verdict.reason == "version 4 of iris is registered but not in use: its run gave no score, which decides"
 
 
 def test_a_version_in_use_without_the_number_gives_way() -> None:
     """What cannot be compared with is replaced, as a champion from before the metric was declared."""
     verdict = judge(job(metric="score"), card(4, score=0.1), card(3))
-    assert verdict.promoted
+    assert verdict.decision == "promote"
     assert "version 3 has no score" in verdict.reason
 
 
 def test_a_reproduction_is_never_promoted() -> None:
     """What only shows what an earlier run gave replaces nothing, even as the first of its kind."""
     again = card(4, lineage=Lineage(reproduces=uuid4()), score=0.99)
-    assert not judge(job(metric="score"), again, card(3, score=0.5)).promoted
-    assert not judge(job(), again, None).promoted
+    assert judge(job(metric="score"), again, card(3, score=0.5)).decision != "promote"
+    assert judge(job(), again, None).decision != "promote"
 
 
 def test_a_model_of_its_own_is_its_own_champion() -> None:
     """A job that makes new models leaves nothing to compare with or to decide, so each is in use from the start."""
-    assert judge(job(update_existing=False, policy="manual"), card(1), None).promoted
+    assert judge(job(update_existing=False, policy="manual"), card(1), None).decision == "promote"

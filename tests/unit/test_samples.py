@@ -80,6 +80,19 @@ def test_another_model_does_not(tmp_path: Path) -> None:
         check_parity(OnnxModel(times(tmp_path / "b.onnx", 3.03)), tmp_path / "sample.npz")
 
 
+def test_what_a_model_draws_at_random_is_not_compared(tmp_path: Path) -> None:
+    """An output that is another one each time is left out; the others stay."""
+    nodes = [
+        helper.make_node("Identity", ["x"], ["y"]),
+        helper.make_node("RandomNormalLike", ["x"], ["noise"]),
+    ]
+    outputs = [_tensor("y", TensorProto.FLOAT, ["n", 2]), _tensor("noise", TensorProto.FLOAT, ["n", 2])]
+    model = OnnxModel(save(tmp_path / "m.onnx", nodes, _tensor("x", TensorProto.FLOAT, ["n", 2]), outputs))
+    assert make_sample(model, tmp_path / "sample.npz")
+    assert dict(np.load(tmp_path / "sample.npz")).keys() == {"in/x", "out/y"}
+    check_parity(model, tmp_path / "sample.npz")
+
+
 def test_the_same_model_has_the_same_sample(tmp_path: Path) -> None:
     """Whenever it is made: two registrations of one file share a blob."""
     model = OnnxModel(times(tmp_path / "model.onnx", 3.0))

@@ -1,0 +1,116 @@
+"""What a new version has to show before it is used, and what was found."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from schemas.names import Identifier
+from schemas.written import Written
+
+Decision = Literal["promote", "hold", "reject"]
+"""``promote``: it is used; ``hold``: a person has to say so; ``reject``: something about it is broken."""
+
+MetricName = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "f1_weighted",
+    "precision_macro",
+    "recall_macro",
+    "roc_auc",
+    "log_loss",
+    "mae",
+    "mape",
+    "r2",
+    "rmse",
+]
+"""Metrics that the controller can compute, as scikit-learn defines them."""
+
+
+class Threshold(Written):
+    """What a metric of the scripts has to be."""
+
+    metric: Identifier
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "Threshold":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("exactly one of at_least and at_most is needed")
+        return self
+
+
+class Rescore(Written):
+    """Champion and candidate are asked about the same holdout now, by the controller, and compared row by row."""
+
+    metric: MetricName
+    target: Identifier  # the column with what is right
+    features: tuple[
+        Identifier, ...
+    ] = ()  # columns in the model's order; default: as `model create-pipeline` finds them
+    output: str | None = None  # of the model; default: the one that fits the metric
+    wants: Literal["not_worse", "better"] = "not_worse"
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # in the metric's unit
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # of the interval of the difference
+    resamples: Annotated[PositiveInt, Field(le=100_000)] = 1000
+
+
+class Budgets(Written):
+    """What a version may take at most."""
+
+    file_mb: PositiveFloat | None = None  # all its files
+    latency_ms: PositiveFloat | None = None  # p95 of single rows, with one thread, on the controller
+    memory_mb: PositiveFloat | None = None  # by which a process grows that loads and asks it
+
+
+class Gate(Written):
+    """Whether a new version becomes the model's champion."""
+
+    policy: Literal["manual", "auto_promote", "auto_promote_and_deploy"] = "auto_promote_and_deploy"
+    metric: Identifier | None = None  # of the scripts', compared with the champion's; None: not compared
+    tolerance: Annotated[float, Field(ge=0)] = 0.0  # how much worse than the champion is still good
+    thresholds: tuple[Threshold, ...] = ()
+    rescore: Rescore | None = None  # needs a `holdout`
+    budgets: Budgets | None = None
+
+    @property
+    def measures(self) -> bool:
+        """Whether the version has to be loaded and asked."""
+        return self.rescore is not None or self.budgets is not None
+
+
+class GateCheck(BaseModel):
+    """One thing that was looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    name: str  # such as threshold accuracy, rescored f1_macro, latency_ms
+    passed: bool | None  # None: it could not be told
+    value: float | None = None
+    rival: float | None = None  # of the champion
+    limit: float | None = None
+    low: float | None = None  # of the interval of the difference, in favour of the candidate
+    high: float | None = None
+    detail: str = ""
+
+
+class GateResult(BaseModel):
+    """What a gate found of a version."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    decision: Decision
+    reason: str
+    checks: tuple[GateCheck, ...] = ()
+    champion: PositiveInt | None = None  # that it was compared with
+    rows: NonNegativeInt = 0  # of the holdout
+    by: str = ""  # a person, who decided in its place; empty: the gate
+    at: AwareDatetime
