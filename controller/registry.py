@@ -65,6 +65,8 @@ class Registry:
         signature = await self._checks.check(self.blobs.path(outputs.model.digest))
         text = await asyncio.to_thread(self.blobs.read_bytes, run.task.digest, run.task.size_bytes)
         made = card_of(run, TaskSpec.model_validate_json(text), outputs, signature, self._clock())
+        if made.curves is not None and not self.blobs.has(made.curves.digest):  # it was lost on its way: a pity
+            made = made.model_copy(update={"curves": None})
         for _ in range(_TRIES):
             place = await self._database.read(lambda session: _place(session, run.job))
             try:
@@ -87,7 +89,7 @@ class Registry:
             if after.replays is None:  # which trained on rows that were trained on before
                 move_watermarks(session, job=after.job.name, data=after.data)
             if verdict.promoted:
-                _promote(session, card, verdict.reason, now)
+                _promote(session, card, verdict.reason, by=f"gate of {after.job.name}", now=now)
 
         event = Registered(run.attempt, card.name, card.version, verdict.reason)
         await supervisor.step(run.id, event, also=commit)
@@ -108,7 +110,7 @@ class Registry:
         card = ModelVersion(name=name, version=version, files=files, signature=signature, created_at=now)
         add_version(session, card=card, card_blob=self.blobs.put_bytes(card.model_dump_json().encode()))
         if resolve(session, ref=name) is None:
-            _promote(session, card, "uploaded, the first of its kind", now)
+            _promote(session, card, "the first of its kind", by="upload", now=now)
         return version
 
 
@@ -137,5 +139,5 @@ def _place(session: Session, job: JobSpec) -> _Place:
     return _Place(job.model, next_version(session, model=job.model), found[0] if found else None)
 
 
-def _promote(session: Session, card: ModelVersion, reason: str, now: datetime) -> None:
-    move_alias(session, model=card.name, alias=CHAMPION, version=card.version, reason=reason, now=now)
+def _promote(session: Session, card: ModelVersion, reason: str, *, by: str, now: datetime) -> None:
+    move_alias(session, model=card.name, alias=CHAMPION, version=card.version, reason=reason, by=by, now=now)

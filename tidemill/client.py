@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 from schemas.errors import Untrusted
 from schemas.fleet import Fleet
@@ -15,7 +14,6 @@ from schemas.views import (
     EdgeView,
     EnrolledEdge,
     ImportResult,
-    ModelView,
     Page,
     Reject,
     RekeyedEdge,
@@ -25,6 +23,7 @@ from tidemill.asking import path_of, read_as
 from tidemill.exchange import Query
 from tidemill.job_requests import JobRequests
 from tidemill.letter_requests import LetterRequests
+from tidemill.model_requests import ModelRequests
 from tidemill.pipeline_requests import PipelineRequests
 
 Row = dict[str, Any]
@@ -32,7 +31,7 @@ Row = dict[str, Any]
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
-class Client(JobRequests, LetterRequests, PipelineRequests):
+class Client(JobRequests, LetterRequests, ModelRequests, PipelineRequests):
     """A connection to one controller; use it as a context manager.
 
     Every method raises a ``TidemillError`` of the class that fits: ``Unreachable``, ``Unauthorized``, ``NotFound`` …
@@ -128,28 +127,6 @@ class Client(JobRequests, LetterRequests, PipelineRequests):
                 f"{path} changed while it was uploaded, or on its way: {held.digest} instead of {ref.digest}"
             )
         return ref
-
-    # Models
-
-    def models(self) -> list[ModelView]:
-        """Every model."""
-        return list(self._all("models", ModelView))
-
-    def model(self, name: str) -> ModelView:
-        """One model with its versions."""
-        return self._one(path_of("models", name), ModelView)
-
-    def move_alias(self, model: str, alias: str, version: int, reason: str) -> ModelView:
-        """Let an alias stand for another version."""
-        document = {"version": version, "reason": reason}
-        return read_as(
-            ModelView, self._exchange.send("PUT", path_of("models", model, "aliases", alias), document=document)
-        )
-
-    def download_file(self, model: str, version: int, path: str, ref: BlobRef, to: Path) -> None:
-        """Write one file of a model version, checked by its digest; ``to`` is never half there."""
-        source = f"{path_of('models', model, 'versions', str(version), 'files')}/{quote(path)}"
-        self._save(source, ref, to)
 
 
 def blob_ref(path: Path) -> BlobRef:

@@ -5,7 +5,8 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from controller.stores.tables import AliasRow, ModelRow, VersionRow
+from controller.stores.alias_moves import last_to_undo, note_move
+from controller.stores.tables import AliasMoveRow, AliasRow, ModelRow, VersionRow
 from schemas.errors import NotFound
 from schemas.models import MODEL_FILE, ModelVersion
 from schemas.names import BlobRef, model_ref
@@ -36,8 +37,9 @@ def ensure_model(session: Session, *, name: str, now: datetime) -> ModelRow:
 
 def next_version(session: Session, *, model: str) -> int:
     """The number that a version registered now would get."""
+    row = session.get(ModelRow, model)
     newest = session.exec(select(func.max(VersionRow.version)).where(VersionRow.model == model)).one()
-    return (newest or 0) + 1
+    return max(newest or 0, row.last_version if row else 0) + 1
 
 
 def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef, job: str | None = None) -> None:
@@ -45,6 +47,9 @@ def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef, job
 
     ``job`` is the one that made it, by its present name; None for a version that a person uploaded.
     """
+    model = session.get_one(ModelRow, card.name)
+    model.last_version = max(model.last_version, card.version)
+    session.add(model)
     session.add(
         VersionRow(
             model=card.name,
@@ -62,15 +67,26 @@ def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef, job
 
 def versions(session: Session, *, model: str) -> list[ModelVersion]:
     """The model's versions, newest first."""
+    return [ModelVersion.model_validate_json(row.card) for row in version_rows(session, model=model)]
+
+
+def get_version_row(session: Session, *, model: str, version: int) -> VersionRow:
+    """A version with its note and tags. Raises NotFound."""
+    row = session.get(VersionRow, (model, version))
+    if row is None:
+        raise NotFound(f"model {model!r} has no version {version}")
+    return row
+
+
+def version_rows(session: Session, *, model: str) -> list[VersionRow]:
+    """The model's versions with their notes and tags, newest first."""
     wanted = select(VersionRow).where(VersionRow.model == model).order_by(col(VersionRow.version).desc())
-    return [ModelVersion.model_validate_json(row.card) for row in session.exec(wanted)]
+    return list(session.exec(wanted))
 
 
 def get_version(session: Session, *, model: str, version: int) -> tuple[ModelVersion, BlobRef]:
     """A version's card and the blob of it. Raises NotFound."""
-    row = session.get(VersionRow, (model, version))
-    if row is None:
-        raise NotFound(f"model {model!r} has no version {version}")
+    row = get_version_row(session, model=model, version=version)
     return ModelVersion.model_validate_json(row.card), BlobRef.model_validate_json(row.card_blob)
 
 
@@ -113,10 +129,46 @@ def aliases(session: Session, *, model: str) -> list[AliasRow]:
     return list(session.exec(select(AliasRow).where(AliasRow.model == model).order_by(AliasRow.alias)))
 
 
-def move_alias(session: Session, *, model: str, alias: str, version: int, reason: str, now: datetime) -> None:
-    """Let an alias stand for a version. Caller commits."""
-    row = session.get(AliasRow, (model, alias)) or AliasRow(model=model, alias=alias, version=version, moved_at=now)
-    if row.version != version:
-        row.previous = row.version  # where one would roll back to
-    row.version, row.reason, row.moved_at = version, reason, now
+def move_alias(  # noqa: PLR0913 - what a move is
+    session: Session,
+    *,
+    model: str,
+    alias: str,
+    version: int,
+    reason: str,
+    now: datetime,
+    by: str = "",
+    deploys: bool = True,
+    undoes: int | None = None,
+) -> None:
+    """Let an alias stand for a version: the one way in which any alias moves. Caller commits.
+
+    Where it stands already, nothing is noted, unless what waits for approval shall be deployed now.
+
+    Args:
+        session: of the move; what followed from it is in the same transaction.
+        model: whose alias it is.
+        alias: made if it is new.
+        version: what it shall stand for; somebody has seen that it is there.
+        reason: why.
+        now: when.
+        by: who or what moves it, such as ``gate of retrain``.
+        deploys: whether deployments that follow it do so at once; else they wait for a person's approval.
+        undoes: the id of the earlier move that this one takes back.
+    """
+    row = session.get(AliasRow, (model, alias))
+    if row is not None and row.version == version and (not deploys or _deploys(session, row)):
+        return
+    before = row.version if row else None
+    move = AliasMoveRow(model=model, alias=alias, version=version, previous=before, at=now, by=by, reason=reason)
+    move.deploys, move.undoes = deploys, undoes
+    row = row or AliasRow(model=model, alias=alias, version=version, moved_at=now)
+    row.version, row.reason, row.moved_at, row.revision = version, reason, now, note_move(session, move=move)
+    undone = last_to_undo(session, model=model, alias=alias)
+    row.previous = undone.previous if undone else None
     session.add(row)
+
+
+def _deploys(session: Session, row: AliasRow) -> bool:
+    last = session.get(AliasMoveRow, row.revision)
+    return last is None or last.deploys
