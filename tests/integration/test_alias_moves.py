@@ -4,15 +4,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, event
 from sqlmodel import select
 
+from controller.stores import database as migrations_of
 from controller.stores.alias_moves import get_alias, moves, refuse_moved
 from controller.stores.database import Database, open_database
 from controller.stores.model_changes import delete_version, remove_alias, roll_back
 from controller.stores.models import add_version, ensure_model, move_alias, next_version, resolve
-from controller.stores.tables import ChangeRow
+from controller.stores.tables import AliasMoveRow, ChangeRow, VersionRow
 from schemas.errors import Conflict, NotFound, Stale
 from schemas.models import MODEL_FILE, ModelVersion, Signature
 from schemas.names import BlobRef
@@ -198,16 +203,68 @@ class Person(threading.Thread):
             self.told = f"moved to {self._version}"
 
 
-def test_one_alias_costs_no_look_at_every_version(database: Database) -> None:
-    """With thousands of versions, resolving an alias and paging through its moves load a handful of rows."""
-    make_versions(database, 3000)
-    for version in range(1, 300):
-        move(database, version)
+def test_a_history_begins_with_what_was_there(any_database_url: str) -> None:
+    """Migrated, an alias of an older database has one move, can go back, and no version's number is given again."""
+    url = any_database_url.replace("a folder/", "")
+    engine = create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations_of.__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.exec_driver_sql(f"INSERT INTO models VALUES ('iris', '', '{NOW:%Y-%m-%d %H:%M:%S}')")
+        for version in (2, 3):
+            connection.exec_driver_sql(
+                "INSERT INTO model_versions (model, version, created_at, file_digest, card, card_blob) "
+                f"VALUES ('iris', {version}, '{NOW:%Y-%m-%d %H:%M:%S}', '', '{{}}', '{{}}')"
+            )
+        for alias, previous in (("champion", "2"), ("tried", "NULL")):
+            connection.exec_driver_sql(
+                "INSERT INTO aliases (model, alias, version, previous, moved_at, reason) "
+                f"VALUES ('iris', '{alias}', 3, {previous}, '{NOW:%Y-%m-%d %H:%M:%S}', 'better')"
+            )
+        connection.commit()
+    engine.dispose()
+    with closing(open_database(url)) as database:
+        assert history(database) == [(2, 3)]
+        with database.transaction() as session:
+            (first,) = moves(session, model="iris", alias="champion", limit=9)
+            assert get_alias(session, model="iris", alias="champion").revision == first.id
+            assert (first.at, first.reason, first.deploys) == (NOW, "better", True)
+            assert next_version(session, model="iris") == 4
+        assert back(database) == 2
+
+
+@pytest.fixture
+def loads() -> Iterator[list[object]]:
+    """The versions and moves that are read, as they are read."""
+    found: list[object] = []
+
+    def note(row: object, _context: object) -> None:
+        found.append(row)
+
+    for table in (VersionRow, AliasMoveRow):
+        event.listen(table, "load", note)
+    yield found
+    for table in (VersionRow, AliasMoveRow):
+        event.remove(table, "load", note)
+
+
+def test_one_alias_costs_no_look_at_every_version(database: Database, loads: list[object]) -> None:
+    """Of thousands of versions and moves, resolving, paging, moving and going back read a handful of rows."""
+    make_versions(database, 2000)
+    with database.transaction() as session:
+        for version in range(1, 301):
+            move_alias(session, model="iris", alias="champion", version=version, reason="", now=NOW)
+    loads.clear()
     with database.transaction() as session:
         found = resolve(session, ref="iris")
         assert found is not None
-        assert found[0].version == 299
-        assert len(session.identity_map) == 2
+        assert found[0].version == 300
+        assert len(loads) == 1
         assert len(moves(session, model="iris", alias="champion", limit=10)) == 10
-        assert len(session.identity_map) == 12
-    assert back(database) == 298
+        assert len(loads) == 11
+    loads.clear()
+    assert back(database) == 299
+    move(database, 2000)
+    assert 0 < len(loads) < 10
