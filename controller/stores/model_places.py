@@ -1,13 +1,14 @@
 """Where versions of models are: on which edges by their own reports, and in which documents that edges are sent."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
-from controller.stores.edges import list_edges, report_of
-from controller.stores.tables import PlacementRow, RolloutRow
+from controller.stores.edges import report_of
+from controller.stores.tables import EdgeRow, PlacementRow, RolloutRow
 from schemas.names import model_ref
 from schemas.report import ModelState
 
@@ -25,15 +26,33 @@ class Place:
 def reported(session: Session) -> dict[tuple[str, int], list[Place]]:
     """By model and version, where it is by the edges' last reports, each edge and pipeline once."""
     found: dict[tuple[str, int], list[Place]] = {}
-    for place in dict.fromkeys(_reported(session)):
+    for place in dict.fromkeys(_reported(_edges(session))):
         found.setdefault((place.model, place.version), []).append(place)
     return found
 
 
-def _reported(session: Session) -> Iterator[Place]:
-    for edge in list_edges(session):
+def reported_of(session: Session, *, model: str) -> list[Place]:
+    """Where the versions of one model are; the reports of edges that name it not are not read."""
+    naming = col(EdgeRow.report).contains(f'"{model}', autoescape=True)
+    return [place for place in dict.fromkeys(_reported(_edges(session, naming))) if place.model == model]
+
+
+def sent(session: Session, *, model: str) -> Iterator[tuple[str, int]]:
+    """Each edge whose manifest holds a version of a model, with that version."""
+    naming = col(EdgeRow.wanted).contains(f'"{model}"', autoescape=True)
+    for edge in _edges(session, naming):
+        yield from ((edge.name, version) for name, version in sorted(wanted_in(edge.wanted)) if name == model)
+
+
+def _edges(session: Session, *where: ColumnElement[bool]) -> Iterable[EdgeRow]:
+    """The edges that are told anything, by name."""
+    return session.exec(select(EdgeRow).where(col(EdgeRow.revoked_at).is_(None), *where).order_by(EdgeRow.name))
+
+
+def _reported(edges: Iterable[EdgeRow]) -> Iterator[Place]:
+    for edge in edges:
         report = report_of(edge)
-        if report is None or edge.revoked_at is not None:
+        if report is None:
             continue
         for pipeline in report.pipelines:
             for ref, version in pipeline.models.items():

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, or_, select
 
-from controller.stores.edges import list_edges
-from controller.stores.model_places import reported, rolled_out, wanted_in
+from controller.stores.model_places import reported_of, rolled_out, sent
 from controller.stores.serving import list_deployments, newest_specs
 from controller.stores.tables import AliasRow, JobRow, RunRow
 from controller.wanted import references
@@ -96,15 +95,8 @@ def _live_runs(session: Session, model: str) -> Iterator[Use]:
 
 
 def _edges(session: Session, model: str) -> Iterator[Use]:
-    for edge in list_edges(session):
-        for name, version in sorted(wanted_in(edge.wanted)):
-            if name == model and edge.revoked_at is None:
-                yield Use(f"edge {edge.name} shall hold version {version}", version)
-    for (name, _), places in reported(session).items():
-        for place in places if name == model else ():
-            doing = (
-                f"answers with version {place.version} in pipeline {place.pipeline}"
-                if place.pipeline
-                else (f"holds version {place.version}")
-            )
-            yield Use(f"edge {place.edge} {doing}", place.version)
+    for edge, version in sent(session, model=model):
+        yield Use(f"edge {edge} shall hold version {version}", version)
+    for place in reported_of(session, model=model):
+        doing = "holds" if not place.pipeline else f"answers in pipeline {place.pipeline} with"
+        yield Use(f"edge {place.edge} {doing} version {place.version}", place.version)

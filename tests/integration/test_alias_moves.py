@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlmodel import select
 
 from controller.stores import database as migrations_of
@@ -23,6 +23,14 @@ from schemas.models import MODEL_FILE, ModelVersion, Signature
 from schemas.names import BlobRef
 
 NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
+OLD = (
+    "INSERT INTO models VALUES ('iris', '', :now)",
+    "INSERT INTO model_versions (model, version, created_at, file_digest, card, card_blob) "
+    "VALUES ('iris', 2, :now, '', '{}', '{}'), ('iris', 3, :now, '', '{}', '{}')",
+    "INSERT INTO aliases (model, alias, version, previous, moved_at, reason) "
+    "VALUES ('iris', 'champion', 3, 2, :now, 'better'), ('iris', 'tried', 3, NULL, :now, 'new')",
+)
+"""What a database of the fourth migration holds."""
 BLOB = BlobRef(digest=f"sha256:{'0' * 64}", size_bytes=1)
 
 
@@ -190,13 +198,12 @@ class Person(threading.Thread):
 
     def run(self) -> None:
         """Move it, or be told."""
-        change = {"model": "iris", "alias": "champion"}
-        by = f"person {self._version}"
+        version, by = self._version, f"person {self._version}"
         self._together.wait(60)
         try:
             with self._own.transaction() as session:
-                refuse_moved(session, **change, revision=self._seen)
-                move_alias(session, **change, version=self._version, reason="", now=NOW, by=by)
+                refuse_moved(session, model="iris", alias="champion", revision=self._seen)
+                move_alias(session, model="iris", alias="champion", version=version, reason="", now=NOW, by=by)
         except Stale as error:
             self.told = str(error)
         else:
@@ -212,17 +219,8 @@ def test_a_history_begins_with_what_was_there(any_database_url: str) -> None:
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0004")
-        connection.exec_driver_sql(f"INSERT INTO models VALUES ('iris', '', '{NOW:%Y-%m-%d %H:%M:%S}')")
-        for version in (2, 3):
-            connection.exec_driver_sql(
-                "INSERT INTO model_versions (model, version, created_at, file_digest, card, card_blob) "
-                f"VALUES ('iris', {version}, '{NOW:%Y-%m-%d %H:%M:%S}', '', '{{}}', '{{}}')"
-            )
-        for alias, previous in (("champion", "2"), ("tried", "NULL")):
-            connection.exec_driver_sql(
-                "INSERT INTO aliases (model, alias, version, previous, moved_at, reason) "
-                f"VALUES ('iris', '{alias}', 3, {previous}, '{NOW:%Y-%m-%d %H:%M:%S}', 'better')"
-            )
+        for statement in OLD:
+            connection.execute(text(statement), {"now": f"{NOW:%Y-%m-%d %H:%M:%S}"})
         connection.commit()
     engine.dispose()
     with closing(open_database(url)) as database:

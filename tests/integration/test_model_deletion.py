@@ -108,9 +108,17 @@ def wanted(session: Session) -> None:
 
 def rolled_out(session: Session, *, live: bool = False, back: bool = False) -> None:
     """A rollout of it goes on, or has put it on an edge, or is what that edge would go back to."""
-    ended = None if live else START
-    columns = {"wish": "{}", "plan": "{}", "state": "done", "created_at": START, "ended_at": ended}
-    session.add(RolloutRow(deployment="d", number=7, content=PIPELINE.model_dump_json(), **columns))
+    row = RolloutRow(
+        deployment="d",
+        number=7,
+        wish="{}",
+        content=PIPELINE.model_dump_json(),
+        plan="{}",
+        state="",
+        created_at=START,
+        ended_at=None if live else START,
+    )
+    session.add(row)
     if not live:
         rollout, previous = (8, 7) if back else (7, None)
         session.add(PlacementRow(deployment="d", edge="press-1", rollout=rollout, previous=previous, placed_at=START))
@@ -126,7 +134,7 @@ NEEDS: dict[str, tuple[Callable[[Session], None], str]] = {
     "held": (lambda session: reported(session, held=True), "edge press-1 holds version 2"),
     "answers": (
         lambda session: reported(session, held=False),
-        "edge press-1 answers with version 2 in pipeline score",
+        "edge press-1 answers in pipeline score with version 2",
     ),
     "manifest": (wanted, "edge press-1 shall hold version 2"),
     "live rollout": (lambda session: rolled_out(session, live=True), "rollout 7 of deployment d goes on"),
