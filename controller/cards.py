@@ -29,6 +29,7 @@ def card_of(run: Run, task: TaskSpec, outputs: Outputs, signature: Signature, cr
         environment=started.environment,
         base_model=run.base_model,
         base_version=run.base_version,
+        params=run.job.params,
         reproduces=run.replays,
     )
     return ModelVersion(
@@ -39,5 +40,6 @@ def card_of(run: Run, task: TaskSpec, outputs: Outputs, signature: Signature, cr
         signature=signature,
         metrics=outputs.metrics,
         lineage=lineage,
+        curves=run.exited.progress if run.exited else None,
         created_at=created_at,
     )

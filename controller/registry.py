@@ -69,6 +69,8 @@ class Registry:
         text = await asyncio.to_thread(self.blobs.read_bytes, run.task.digest, run.task.size_bytes)
         made = card_of(run, TaskSpec.model_validate_json(text), outputs, checked.signature, self._clock())
         made = made.model_copy(update={"sample": await asyncio.to_thread(self._keep, checked)})
+        if made.curves is not None and not self.blobs.has(made.curves.digest):  # it was lost on its way: a pity
+            made = made.model_copy(update={"curves": None})
         for _ in range(_TRIES):
             place = await self._database.read(lambda session: _place(session, run.job))
             try:
@@ -91,7 +93,7 @@ class Registry:
             if after.replays is None:  # which trained on rows that were trained on before
                 move_watermarks(session, job=after.job.name, data=after.data)
             add_result(session, model=card.name, version=card.version, result=verdict)
-            _move(session, card, verdict, deploys=run.job.gate.policy != "auto_promote", by=f"gate of {run.job.name}")
+            _move(session, card, verdict, deploys=run.job.gate.policy != "auto_promote", by=f"gate of {after.job.name}")
 
         event = Registered(run.attempt, card.name, card.version, verdict.reason)
         await supervisor.step(run.id, event, also=commit)
@@ -119,7 +121,7 @@ class Registry:
         )
         add_version(session, card=card, card_blob=self.blobs.put_bytes(card.model_dump_json().encode()))
         if resolve(session, ref=name) is None:
-            _promote(session, card, "uploaded, the first of its kind", now)
+            _promote(session, card, "the first of its kind", by="upload", now=now)
         return version
 
     def _keep(self, checked: Checked) -> BlobRef | None:
@@ -172,5 +174,5 @@ def _move(session: Session, card: ModelVersion, verdict: GateResult, *, deploys:
         )
 
 
-def _promote(session: Session, card: ModelVersion, reason: str, now: datetime) -> None:
-    move_alias(session, model=card.name, alias=CHAMPION, version=card.version, reason=reason, now=now)
+def _promote(session: Session, card: ModelVersion, reason: str, *, by: str, now: datetime) -> None:
+    move_alias(session, model=card.name, alias=CHAMPION, version=card.version, reason=reason, by=by, now=now)

@@ -8,7 +8,6 @@ from sqlmodel import Session
 from controller.runs.places import absence_of
 from controller.runs.steps import Run
 from controller.stores.edges import labels_of, list_edges, report_of
-from controller.stores.models import aliases, get_model, versions
 from controller.stores.runs import to_run
 from controller.stores.serving import get_pipeline, get_pipeline_version, pipeline_versions
 from controller.stores.tables import EdgeRow, LibraryRow, PipelineRow, RunRow
@@ -17,10 +16,8 @@ from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineStatus
 from schemas.runs import ON_EDGE, RunState, RunTrigger, Usage
 from schemas.views import (
-    AliasView,
     EdgeView,
     LibraryView,
-    ModelView,
     PipelineVersionView,
     PipelineView,
     RunView,
@@ -86,27 +83,6 @@ def run_view(session: Session, row: RunRow) -> RunView:
         model=run.model or run.job.model,
         version=run.version,
         log_tail=exited.log_tail if exited else (),
-    )
-
-
-def model_view(session: Session, name: str) -> ModelView:
-    """A model with its aliases, and its versions newest first."""
-    row = get_model(session, name=name)
-    found = aliases(session, model=name)
-    return ModelView(
-        name=name,
-        description=row.description,
-        aliases=tuple(
-            AliasView(
-                name=alias.alias,
-                version=alias.version,
-                previous=alias.previous,
-                moved_at=alias.moved_at,
-                reason=alias.reason,
-            )
-            for alias in found
-        ),
-        versions=tuple(versions(session, model=name)),
     )
 
 

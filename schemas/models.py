@@ -64,6 +64,7 @@ class Lineage(_Stored):
     image: str = ""
     image_digest: str = ""
     environment: str = ""
+    params: dict[str, object] = {}  # of the job, as they were then
     base_model: ModelRef | None = None  # as name:version
     base_version: PositiveInt | None = None  # the job's own version before, whose additional outputs it was given
     reproduces: UUID | None = None  # the run whose data it was trained on again
@@ -80,6 +81,7 @@ class ModelVersion(_Stored):
     signature: Signature
     metrics: dict[Identifier, float] = {}
     lineage: Lineage = Lineage()
+    curves: BlobRef | None = None  # what its scripts told of their progress, a JSON object a line; not sent to edges
     sample: BlobRef | None = None  # .npz: `in/<input>` asked, `out/<output>` answered, when it was checked
     created_at: AwareDatetime
 

@@ -10,7 +10,7 @@ from schemas.deployments import DeploymentSpec, RolloutPlan
 from schemas.fleet import AppliedChange, LibrarySpec
 from schemas.jobs import JobSpec
 from schemas.maintenance import MaintenanceWindow
-from schemas.models import DataSelection, ModelVersion
+from schemas.models import DataSelection
 from schemas.names import EdgeName, ModelRef, Name
 from schemas.payload_text import Encoding
 from schemas.pipeline_changes import PipelineChanges
@@ -205,25 +205,6 @@ class LogPage(View):
     lines: tuple[str, ...]
     next_line: NonNegativeInt
     complete: bool  # the attempt has ended, and no line comes after these
-
-
-class AliasView(View):
-    """A name for a version that can move."""
-
-    name: str
-    version: int
-    previous: int | None = None  # what it stood for before
-    moved_at: AwareDatetime
-    reason: str = ""
-
-
-class ModelView(View):
-    """A model with its versions, newest first."""
-
-    name: str
-    description: str = ""
-    aliases: tuple[AliasView, ...] = ()
-    versions: tuple[ModelVersion, ...] = ()
 
 
 class PipelineView(View):

@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 from schemas.errors import Untrusted
 from schemas.fleet import Fleet
@@ -13,7 +12,6 @@ from schemas.views import (
     BrokerView,
     CollectionView,
     ImportResult,
-    ModelView,
     Page,
     Reject,
     SecretView,
@@ -24,6 +22,7 @@ from tidemill.edge_requests import EdgeRequests
 from tidemill.exchange import Query
 from tidemill.job_requests import JobRequests
 from tidemill.letter_requests import LetterRequests
+from tidemill.model_requests import ModelRequests
 from tidemill.pipeline_requests import PipelineRequests
 from tidemill.timeline_requests import TimelineRequests
 
@@ -32,7 +31,15 @@ Row = dict[str, Any]
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
-class Client(DeploymentRequests, EdgeRequests, JobRequests, LetterRequests, PipelineRequests, TimelineRequests):
+class Client(
+    DeploymentRequests,
+    EdgeRequests,
+    JobRequests,
+    LetterRequests,
+    ModelRequests,
+    PipelineRequests,
+    TimelineRequests,
+):
     """A connection to one controller; use it as a context manager.
 
     Every method raises a ``TidemillError`` of the class that fits: ``Unreachable``, ``Unauthorized``, ``NotFound`` …
@@ -105,28 +112,6 @@ class Client(DeploymentRequests, EdgeRequests, JobRequests, LetterRequests, Pipe
                 f"{path} changed while it was uploaded, or on its way: {held.digest} instead of {ref.digest}"
             )
         return ref
-
-    # Models
-
-    def models(self) -> list[ModelView]:
-        """Every model."""
-        return list(self._all("models", ModelView))
-
-    def model(self, name: str) -> ModelView:
-        """One model with its versions."""
-        return self._one(path_of("models", name), ModelView)
-
-    def move_alias(self, model: str, alias: str, version: int, reason: str) -> ModelView:
-        """Let an alias stand for another version."""
-        document = {"version": version, "reason": reason}
-        return read_as(
-            ModelView, self._exchange.send("PUT", path_of("models", model, "aliases", alias), document=document)
-        )
-
-    def download_file(self, model: str, version: int, path: str, ref: BlobRef, to: Path) -> None:
-        """Write one file of a model version, checked by its digest; ``to`` is never half there."""
-        source = f"{path_of('models', model, 'versions', str(version), 'files')}/{quote(path)}"
-        self._save(source, ref, to)
 
 
 def blob_ref(path: Path) -> BlobRef:

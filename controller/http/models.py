@@ -1,97 +1,81 @@
-"""Models: versions, their files, and moving an alias."""
+"""Models: what there is of each, changing what is said of it, and deleting it."""
 
-import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 from sqlmodel import Session
 
 from controller.http.services import Parts
-from controller.inference_pipelines import Wish, propose
-from controller.stores.models import get_model, get_version, list_models, move_alias, resolve
-from controller.training import job_of, trained_on
-from controller.views import model_view
-from schemas.errors import BadInput, NotFound
-from schemas.jobs import JobSpec
-from schemas.models import ModelVersion
-from schemas.names import Name, model_ref
-from schemas.views import ModelView, Page, ProposedPipeline
+from controller.http.tags import Tag, model_tag, refuse_stale
+from controller.model_metrics import metrics_view
+from controller.model_views import model_view, model_views
+from controller.stores.model_changes import delete_model
+from controller.stores.models import get_model
+from schemas.model_views import DeletedModel, MetricsView, ModelView
+from schemas.views import Page
 from schemas.written import Written
 
 router = APIRouter(tags=["models"])
 
-
 MAX_VERSION = 999_999_999
 """What people may write; it fits every database's integers."""
 
+Version = Annotated[int, Path(ge=1, le=MAX_VERSION)]
+Reason = Annotated[str, Query(max_length=1000)]
+By = Annotated[str, Query(max_length=200)]
 
-class AliasMove(Written):
-    """Where an alias goes, and why."""
 
-    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
-    reason: str = ""
+class ModelChange(Written):
+    """What is said of a model."""
+
+    description: Annotated[str, Field(max_length=10_000)]
 
 
 @router.get("/models")
 async def all_models(parts: Parts) -> Page[ModelView]:
     """Every model, by name."""
-    items = await parts.database.read(lambda session: [model_view(session, row.name) for row in list_models(session)])
-    return Page(items=tuple(items))
+    return Page(items=tuple(await parts.database.read(model_views)))
 
 
 @router.get("/models/{name}")
-async def one_model(name: str, parts: Parts) -> ModelView:
-    """One model with its versions, newest first."""
-    return await parts.database.read(lambda session: model_view(session, name))
+async def one_model(name: str, parts: Parts, response: Response) -> ModelView:
+    """One model with its versions, newest first; its ``ETag`` is for changing it."""
+    view = await parts.database.read(lambda session: model_view(session, name))
+    response.headers["ETag"] = model_tag(view)
+    return view
 
 
-@router.get("/models/{name}/versions/{version}/files/{path:path}")
-async def download(
-    name: str, version: Annotated[int, Path(ge=1, le=MAX_VERSION)], path: str, parts: Parts
-) -> FileResponse:
-    """One file of a version."""
-    card, _ = await parts.database.read(lambda session: get_version(session, model=name, version=version))
-    ref = card.files.get(path)
-    if ref is None:
-        raise NotFound(f"version {version} of {name} has no file {path!r}; it has {', '.join(sorted(card.files))}")
-    return FileResponse(parts.blobs.path(ref.digest), filename=path.rsplit("/", 1)[-1])
-
-
-@router.get("/models/{reference}/pipeline")
-async def propose_pipeline(reference: str, wish: Annotated[Wish, Query()], parts: Parts) -> ProposedPipeline:
-    """A pipeline that answers messages with a model such as ``iris`` or ``iris@candidate``; nothing is made of it yet.
-
-    Its features are ``features``, or what is known of the model's training; with ``lists`` messages are nested lists.
-    """
-    try:
-        model, _ = model_ref(reference)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-
-    def look(session: Session) -> tuple[ModelVersion, JobSpec | None]:
-        get_model(session, name=model)
-        found = resolve(session, ref=reference)
-        if found is None:
-            raise NotFound(f"there is no {reference} yet: {model} has no such version or alias")
-        return found[0], job_of(session, found[0])
-
-    card, job = await parts.database.read(look)
-    trained = await asyncio.to_thread(trained_on, card, job, parts.blobs)
-    return propose(card, reference, wish, trained)
-
-
-@router.put("/models/{name}/aliases/{alias}")
-async def set_alias(name: str, alias: Name, move: AliasMove, parts: Parts) -> ModelView:
-    """Let an alias stand for another version; what is deployed by it follows."""
+@router.patch("/models/{name}")
+async def change(name: str, written: ModelChange, parts: Parts, response: Response, if_match: Tag = None) -> ModelView:
+    """Describe a model; with ``If-Match`` only if nobody changed anything of it meanwhile."""
 
     def save(session: Session) -> ModelView:
-        get_version(session, model=name, version=move.version)
-        reason = move.reason or "moved by a person"
-        move_alias(session, model=name, alias=alias, version=move.version, reason=reason, now=parts.clock())
+        if if_match is not None:
+            refuse_stale(if_match, model_tag(model_view(session, name)), f"model {name}")
+        row = get_model(session, name=name)
+        row.description = written.description
+        session.add(row)
         return model_view(session, name)
 
     view = await parts.database.write(save)
-    parts.rollouts.look()
+    response.headers["ETag"] = model_tag(view)
     return view
+
+
+@router.delete("/models/{name}")
+async def remove(name: str, parts: Parts, by: By = "the API", if_match: Tag = None) -> DeletedModel:
+    """Delete a model with all its versions; 409, naming everything that needs it, while something does."""
+
+    def delete(session: Session) -> DeletedModel:
+        if if_match is not None:
+            refuse_stale(if_match, model_tag(model_view(session, name)), f"model {name}")
+        return DeletedModel(name=name, versions=delete_model(session, name=name, by=by, now=parts.clock()))
+
+    return await parts.fleet.remove(delete)
+
+
+@router.get("/models/{name}/metrics")
+async def metrics(name: str, parts: Parts, metric: str | None = None) -> MetricsView:
+    """Each metric over the versions that have it, or one of them; oldest first."""
+    return await parts.database.read(lambda session: metrics_view(session, name, metric))

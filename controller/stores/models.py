@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from controller.stores.changes import note_change
+from controller.stores.alias_moves import last_to_undo, note_move
 from controller.stores.tables import AliasMoveRow, AliasRow, ModelRow, VersionRow
 from schemas.errors import NotFound
 from schemas.models import MODEL_FILE, ModelVersion
@@ -37,8 +37,9 @@ def ensure_model(session: Session, *, name: str, now: datetime) -> ModelRow:
 
 def next_version(session: Session, *, model: str) -> int:
     """The number that a version registered now would get."""
+    row = session.get(ModelRow, model)
     newest = session.exec(select(func.max(VersionRow.version)).where(VersionRow.model == model)).one()
-    return (newest or 0) + 1
+    return max(newest or 0, row.last_version if row else 0) + 1
 
 
 def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef, job: str | None = None) -> None:
@@ -46,6 +47,9 @@ def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef, job
 
     ``job`` is the one that made it, by its present name; None for a version that a person uploaded.
     """
+    model = session.get_one(ModelRow, card.name)
+    model.last_version = max(model.last_version, card.version)
+    session.add(model)
     session.add(
         VersionRow(
             model=card.name,
@@ -63,15 +67,26 @@ def add_version(session: Session, *, card: ModelVersion, card_blob: BlobRef, job
 
 def versions(session: Session, *, model: str) -> list[ModelVersion]:
     """The model's versions, newest first."""
+    return [ModelVersion.model_validate_json(row.card) for row in version_rows(session, model=model)]
+
+
+def get_version_row(session: Session, *, model: str, version: int) -> VersionRow:
+    """A version with its note and tags. Raises NotFound."""
+    row = session.get(VersionRow, (model, version))
+    if row is None:
+        raise NotFound(f"model {model!r} has no version {version}")
+    return row
+
+
+def version_rows(session: Session, *, model: str) -> list[VersionRow]:
+    """The model's versions with their notes and tags, newest first."""
     wanted = select(VersionRow).where(VersionRow.model == model).order_by(col(VersionRow.version).desc())
-    return [ModelVersion.model_validate_json(row.card) for row in session.exec(wanted)]
+    return list(session.exec(wanted))
 
 
 def get_version(session: Session, *, model: str, version: int) -> tuple[ModelVersion, BlobRef]:
     """A version's card and the blob of it. Raises NotFound."""
-    row = session.get(VersionRow, (model, version))
-    if row is None:
-        raise NotFound(f"model {model!r} has no version {version}")
+    row = get_version_row(session, model=model, version=version)
     return ModelVersion.model_validate_json(row.card), BlobRef.model_validate_json(row.card_blob)
 
 
@@ -114,7 +129,7 @@ def aliases(session: Session, *, model: str) -> list[AliasRow]:
     return list(session.exec(select(AliasRow).where(AliasRow.model == model).order_by(AliasRow.alias)))
 
 
-def move_alias(  # noqa: PLR0913 - a move has so many facts
+def move_alias(  # noqa: PLR0913 - what a move is
     session: Session,
     *,
     model: str,
@@ -124,30 +139,36 @@ def move_alias(  # noqa: PLR0913 - a move has so many facts
     now: datetime,
     by: str = "",
     deploys: bool = True,
+    undoes: int | None = None,
 ) -> None:
-    """Let an alias stand for a version, and keep who moved it, when and why. Caller commits.
+    """Let an alias stand for a version: the one way in which any alias moves. Caller commits.
+
+    Where it stands already, nothing is noted, unless what waits for approval shall be deployed now.
 
     Args:
-        session: of whatever the move belongs to.
-        model: the model's name.
-        alias: of its own choosing; it is made if it is new.
-        version: which is there.
-        reason: for people.
+        session: of the move; what followed from it is in the same transaction.
+        model: whose alias it is.
+        alias: made if it is new.
+        version: what it shall stand for; somebody has seen that it is there.
+        reason: why.
         now: when.
-        by: who or what moves it.
-        deploys: whether deployments that follow it change over by themselves; else a person has to approve.
+        by: who or what moves it, such as ``gate of retrain``.
+        deploys: whether deployments that follow it do so at once; else they wait for a person's approval.
+        undoes: the id of the earlier move that this one takes back.
     """
-    row = session.get(AliasRow, (model, alias)) or AliasRow(model=model, alias=alias, version=0, moved_at=now)
-    before = row.version or None
-    if before == version:
+    row = session.get(AliasRow, (model, alias))
+    if row is not None and row.version == version and (not deploys or _deploys(session, row)):
         return
-    row.previous, row.version, row.reason, row.moved_at = before, version, reason, now  # previous: to roll back to
-    row.revision += 1
+    before = row.version if row else None
+    move = AliasMoveRow(model=model, alias=alias, version=version, previous=before, at=now, by=by, reason=reason)
+    move.deploys, move.undoes = deploys, undoes
+    row = row or AliasRow(model=model, alias=alias, version=version, moved_at=now)
+    row.version, row.reason, row.moved_at, row.revision = version, reason, now, note_move(session, move=move)
+    undone = last_to_undo(session, model=model, alias=alias)
+    row.previous = undone.previous if undone else None
     session.add(row)
-    session.add(
-        AliasMoveRow(
-            model=model, alias=alias, version=version, previous=before, at=now, by=by, reason=reason, deploys=deploys
-        )
-    )
-    what = f"{alias} {before or '–'} → {version}"
-    note_change(session, kind="alias", subject=f"model {model}", what=what, at=now, cause=reason, by=by)
+
+
+def _deploys(session: Session, row: AliasRow) -> bool:
+    last = session.get(AliasMoveRow, row.revision)
+    return last is None or last.deploys

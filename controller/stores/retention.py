@@ -8,10 +8,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func
 from sqlmodel import Session, col, select
 
-from controller.rollouts.contents import Content, references
+from controller.rollouts.contents import references
+from controller.stores.model_uses import uses_of
 from controller.stores.models import last_of_job
-from controller.stores.rollouts import contents_in_use
-from controller.stores.serving import list_deployments
 from controller.stores.tables import AliasRow, JobRow, PipelineRow, RunRow, VersionRow
 from schemas.jobs import JobSpec, Keep
 from schemas.names import model_ref
@@ -109,39 +108,23 @@ def _forget_versions(session: Session, job: str, keep: int | None) -> int:
 
 
 def _used(session: Session, job: str, model: str) -> Iterator[int]:
-    """The versions of a model that are in use: a name stands for them, or something may go back to them."""
-    for alias in session.exec(select(AliasRow).where(AliasRow.model == model)):
-        yield alias.version
-        if alias.previous is not None:
-            yield alias.previous
+    """The versions of a model that are in use: something needs them, or may go back to them."""
+    yield from (use.version for use in uses_of(session, model=model) if use.version is not None)
+    before = select(AliasRow.previous).where(AliasRow.model == model, col(AliasRow.previous).is_not(None))
+    yield from (version for version in session.exec(before) if version is not None)
     last = last_of_job(session, job=job)
     if last is not None and last.name == model:
         yield last.version
-    yield from _placed(session, model)
-    for ref in _references(session, f'"{model}:'):
+    for ref in _asked(session, f'"{model}:'):
         name, which = model_ref(ref)
         if name == model and isinstance(which, int):
             yield which
 
 
-def _placed(session: Session, model: str) -> Iterator[int]:
-    """Those that edges have, would go back to, or are being moved to."""
-    for text in contents_in_use(session):
-        held = Content.model_validate_json(text).held
-        yield from (one.version for one in held if one.name == model)
-
-
-def _references(session: Session, part: str) -> Iterator[str]:
-    """How documents that hold this text name models, of the pipelines in all their versions."""
-    yield from (spec.model for spec in list_deployments(session) if spec.model)
+def _asked(session: Session, part: str) -> Iterator[str]:
+    """How pipelines that hold this text name models, in all their versions: an old one may be applied again."""
     for text in session.exec(select(PipelineRow.spec).where(col(PipelineRow.spec).contains(part, autoescape=True))):
         yield from (ref for kind, ref in references(PipelineSpec.model_validate_json(text)) if kind == "model")
-    jobs = select(JobRow.spec).where(col(JobRow.spec).contains(part, autoescape=True))
-    live = select(RunRow.spec).where(col(RunRow.state).in_(LIVE), col(RunRow.spec).contains(part, autoescape=True))
-    for text in (*session.exec(jobs), *session.exec(live)):
-        base: str | None = json.loads(text).get("base_model")
-        if base:
-            yield base
 
 
 def _among(column: str | None, values: Collection[str] | None) -> list[ColumnElement[bool]]:

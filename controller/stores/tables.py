@@ -152,6 +152,7 @@ class ModelRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     description: str = Field(default="", sa_type=Text)
     created_at: datetime = Field(sa_type=UtcDateTime)
+    last_version: int = 0  # the highest number ever given; that of a deleted version is not given again
 
 
 class VersionRow(SQLModel, table=True):
@@ -194,7 +195,7 @@ class AliasRow(SQLModel, table=True):
     previous: int | None = None  # what it stood for before: where one would roll back to
     moved_at: datetime = Field(sa_type=UtcDateTime)
     reason: str = Field(default="", sa_type=Said)
-    revision: int = 0  # grows with every move, so that two people cannot both follow the same one
+    revision: int = 0  # the id of its last move, so that two people cannot both follow the same one
 
 
 class AliasMoveRow(SQLModel, table=True):
@@ -211,6 +212,7 @@ class AliasMoveRow(SQLModel, table=True):
     by: str = Field(default="", sa_type=Said)  # such as: gate of retrain, or tidemill model promote
     reason: str = Field(default="", sa_type=Said)
     deploys: bool = True  # False: deployments that follow it wait for a person's approval
+    undoes: int | None = None  # the id of the move that this one took back
 
 
 class PipelineRow(SQLModel, table=True):

@@ -86,6 +86,16 @@ NOT_FOUND = [
     ("GET", f"runs?cursor={uuid4()}", "there is no run"),
     ("GET", "models/great", "great"),
     ("GET", "models/tiny/versions/7/files/model.onnx", "no version 7"),
+    ("GET", "models/tiny/versions/7", "no version 7"),
+    ("GET", "models/tiny/versions/7/lineage", "no version 7"),
+    ("GET", "models/tiny/versions/7/curves", "no version 7"),
+    ("DELETE", "models/tiny/versions/7", "no version 7"),
+    ("GET", "models/great/diff?old=1&new=7", "great"),
+    ("GET", "models/tiny/aliases/best", "no alias 'best'"),
+    ("DELETE", "models/tiny/aliases/best", "no alias 'best'"),
+    ("GET", "models/great/history", "great"),
+    ("GET", "models/great/metrics", "great"),
+    ("DELETE", "models/great", "great"),
     ("GET", "pipelines/none", "none"),
     ("GET", f"blobs/sha256:{'0' * 64}", "sha256:0"),
 ]
@@ -119,6 +129,11 @@ SENSELESS: list[tuple[str, str, Any, str, str]] = [
     ("POST", "fleet", [], "body", "is no mapping of keys to values"),
     ("PUT", "models/tiny/aliases/best", {"version": 0}, "version", "greater than or equal to 1"),
     ("PUT", "models/tiny/aliases/best", {"version": 2**70}, "version", "less than or equal"),
+    ("PATCH", "models/tiny/versions/1", {"tags": {"a b": "c"}}, "tags.a b", "does not fit"),
+    ("PATCH", "models/tiny/versions/1", {"notes": "c"}, "notes", "no such key"),
+    ("PATCH", "models/tiny", {}, "description", "is needed"),
+    ("GET", "models/tiny/diff?old=1", None, "new", "is needed"),
+    ("GET", "models/tiny/history?cursor=x", None, "cursor", "valid integer"),
     ("PUT", "models/tiny/aliases/a%20b", {"version": 1}, "alias", "does not fit"),
 ]
 

@@ -106,6 +106,30 @@ async def test_no_success_before_the_files_are_there(bench: Bench) -> None:
     assert all(bench.blobs.has(ref.digest) for ref in (*card.files.values(), *card.additional.values()))
 
 
+async def test_a_model_without_its_file_is_no_version(bench: Bench) -> None:
+    """A run whose model file is not held makes no version, and moves no alias (defect 30)."""
+    run = bench.checking(bench.job())
+    lost = BlobRef(digest=f"sha256:{'0' * 64}", size_bytes=5)
+    run = bench.moved(run, exited=Exited(outcome=Outcome.OK, outputs=Outputs(model=lost)))
+    with pytest.raises(NotFound):
+        await bench.registry.register_run(run, bench.supervisor)
+    assert (bench.run(run.id).state, bench.versions()) == (RunState.CHECKING, [])
+    with bench.database.transaction() as session:
+        assert aliases(session, model="iris") == []
+
+
+async def test_curves_are_on_the_card_if_they_came(bench: Bench) -> None:
+    """What scripts told of their progress is on the card; if it was lost on its way, the version is there without."""
+    job, lost = bench.job(params={"depth": 3}), BlobRef(digest=f"sha256:{'0' * 64}", size_bytes=5)
+    told = bench.blobs.put_bytes(b'{"loss":1}\n')
+    for progress in (told, lost):
+        run = bench.checking(job)
+        assert run.exited is not None
+        await bench.register(bench.moved(run, exited=run.exited.model_copy(update={"progress": progress})))
+    assert [card.curves for card in bench.versions()] == [told, None]
+    assert [card.lineage.params for card in bench.versions()] == [{"depth": 3}] * 2
+
+
 async def test_what_is_no_model_is_no_version(bench: Bench) -> None:
     """A file that is no ONNX model is refused with the reason, and nothing is registered (defect 15)."""
     run = bench.checking(bench.job())

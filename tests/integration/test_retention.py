@@ -23,7 +23,7 @@ from controller.stores.job_changes import delete_job
 from controller.stores.models import get_version, move_alias
 from controller.stores.retention import MOST_AT_ONCE
 from controller.stores.serving import add_library, add_pipeline, save_deployment
-from controller.stores.tables import EdgeRow, RunRow
+from controller.stores.tables import EdgeRow, PlacementRow, RolloutRow, RunRow, VersionRow
 from controller.stores.usage import usage_of, usage_of_all
 from schemas.broker import BrokerAddress
 from schemas.deployments import DeploymentSpec
@@ -215,7 +215,7 @@ def named(bench: Bench, text: bytes) -> dict[str, object]:
 
 
 async def test_what_an_edge_was_told_stays(bench: Bench) -> None:
-    """The files of a version that a published manifest names are served, even when the version is forgotten."""
+    """The files of a version that a published manifest names are served, even when the version is gone."""
     job = bench.job(keep={"versions": 1, "runs": 1})
     await made(bench, job, 4)
     with bench.database.transaction() as session:
@@ -226,7 +226,7 @@ async def test_what_an_edge_was_told_stays(bench: Bench) -> None:
         assert row is not None
         told = Manifest(edge="press-1", generation=1, models=(WantedModel(name="iris", version=1, card=blob),))
         row.wanted = told.model_dump_json()
-        session.add(row)
+        session.delete(session.get_one(VersionRow, ("iris", 1)))
     retention = bench.retention
     await retention.forget_all()
     await retention.sweep(young_s=-60)
@@ -234,6 +234,36 @@ async def test_what_an_edge_was_told_stays(bench: Bench) -> None:
     assert bench.blobs.has(blob.digest)
     assert bench.blobs.has(card.files[MODEL_FILE].digest)
     assert not bench.blobs.has(unnamed.files[MODEL_FILE].digest)
+
+
+async def test_what_edges_hold_or_would_go_back_to_is_not_forgotten(bench: Bench) -> None:
+    """A version stays that an edge's manifest holds, and one that a deployment would go back to on some edge."""
+    job = bench.job(keep={"versions": 1})
+    await made(bench, job, 6)
+    with bench.database.transaction() as session:
+        now = bench.clock()
+        first, second = (
+            WantedModel(name="iris", version=version, card=get_version(session, model="iris", version=version)[1])
+            for version in (1, 2)
+        )
+        add_edge(session, name="press-1", labels={}, sealing_key="", now=now)
+        told = Manifest(edge="press-1", generation=1, models=(first,))
+        session.get_one(EdgeRow, "press-1").wanted = told.model_dump_json()
+        session.add(
+            RolloutRow(
+                deployment="d",
+                number=1,
+                wish="",
+                content=second.model_dump_json(),
+                plan="",
+                state="",
+                created_at=now,
+                ended_at=now,
+            )
+        )
+        session.add(PlacementRow(deployment="d", edge="press-1", rollout=2, previous=1, placed_at=now))
+    await bench.retention.forget_all()
+    assert numbers(bench) == [1, 2, 5, 6]
 
 
 async def test_files_of_runs_that_are_no_more_go(bench: Bench) -> None:

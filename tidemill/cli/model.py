@@ -5,30 +5,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from schemas.errors import BadInput, Conflict, NotFound
-from tidemill.cli import model_pipeline
-from tidemill.cli.options import Json, Name
-from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, print_one, print_table, say
+from schemas.errors import Conflict
+from tidemill.cli import model_alias, model_change, model_compare, model_pipeline, model_show
+from tidemill.cli.model_reference import Reference, number_of
+from tidemill.cli.options import Json
+from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, say
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
-    from schemas.models import ModelVersion, TensorSpec
-    from schemas.views import ModelView
+    from schemas.model_views import ModelView
 
 app = typer.Typer(
-    help="See models and their versions, move aliases, fetch files, answer messages.", no_args_is_help=True
+    help="See and compare models and their versions, move aliases, fetch files, answer messages.", no_args_is_help=True
 )
-app.add_typer(model_pipeline.app)
-
-Reference = Annotated[str, typer.Argument(metavar="NAME[:VERSION|@ALIAS]")]
+for part in (model_show, model_compare, model_alias, model_change, model_pipeline):
+    app.add_typer(part.app)
 
 
 def _aliases(model: "ModelView") -> str:
     return pairs({alias.name: alias.version for alias in model.aliases})
-
-
-def _tensors(tensors: "tuple[TensorSpec, ...]") -> str:
-    return ", ".join(f"{one.name} {one.dtype}[{','.join(str(axis or '?') for axis in one.shape)}]" for one in tensors)
 
 
 _COLUMNS: Columns["ModelView"] = {
@@ -39,13 +34,6 @@ _COLUMNS: Columns["ModelView"] = {
     "METRICS": lambda model: model.versions and pairs(model.versions[0].metrics),
     "DESCRIPTION": lambda model: model.description,
 }
-_FIELDS: Columns["ModelView"] = {
-    "name": lambda model: model.name,
-    "description": lambda model: model.description,
-    "aliases": _aliases,
-    "takes": lambda model: model.versions and _tensors(model.versions[0].signature.inputs),
-    "gives": lambda model: model.versions and _tensors(model.versions[0].signature.outputs),
-}
 
 
 @app.command("list")
@@ -54,23 +42,6 @@ def list_models(context: typer.Context, as_json: Json = False) -> None:
     with connect(context) as client:
         models = client.models()
     print_list(models, _COLUMNS, as_json=as_json, empty="no model yet; write one and: tidemill apply -f FILE")
-
-
-@app.command("show")
-def show_model(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Show a model and its versions, newest first."""
-    with connect(context) as client:
-        model = client.model(name)
-    print_one(model, _FIELDS, as_json=as_json)
-    if model.versions and not as_json:
-        heads = ("VERSION", "ALIASES", "CREATED", "ROWS", "METRICS", "RUN")
-        print_table(heads, [_version_row(version, model) for version in model.versions])
-
-
-def _version_row(version: "ModelVersion", model: "ModelView") -> list[object]:
-    aliases = ", ".join(alias.name for alias in model.aliases if alias.version == version.version)
-    created = ago(version.created_at)
-    return [version.version, aliases, created, version.rows, pairs(version.metrics), version.lineage.run_id]
 
 
 @app.command("pull")
@@ -83,7 +54,7 @@ def pull_model(
 ) -> None:
     """Fetch a version's files: the champion's, unless a version or an alias is named."""
     with connect(context) as client:
-        version = _resolve(client.model(_parse(reference)[0]), reference)
+        version = client.model_version(*number_of(client, reference))
         folder = output or Path(f"{version.name}-{version.version}")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
             raise Conflict(f"{folder} holds something already; choose another with --output, or use --force")
@@ -92,39 +63,3 @@ def pull_model(
             say(f"{folder / path}: {ref.size_bytes} bytes")
     if as_json:
         print_json({"folder": str(folder), "version": version.model_dump(mode="json")})
-
-
-@app.command("promote")
-def promote_version(
-    context: typer.Context,
-    reference: Reference,
-    alias: Annotated[str, typer.Option(help="The alias that shall stand for the version.")] = "champion",
-    reason: Annotated[str, typer.Option(help="Kept beside the move.")] = "by hand",
-    as_json: Json = False,
-) -> None:
-    """Let an alias stand for a version; edges that serve the alias change over."""
-    with connect(context) as client:
-        name, _ = _parse(reference)
-        version = _resolve(client.model(name), reference)
-        print_one(client.move_alias(name, alias, version.version, reason), _FIELDS, as_json=as_json)
-
-
-def _parse(reference: str) -> tuple[str, str | int]:
-    from schemas.names import model_ref  # noqa: PLC0415 - see the package's first line
-
-    try:
-        return model_ref(reference)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-
-
-def _resolve(model: "ModelView", reference: str) -> "ModelVersion":
-    _, wanted = _parse(reference)
-    numbers = {alias.name: alias.version for alias in model.aliases}
-    number = wanted if isinstance(wanted, int) else numbers.get(wanted)
-    for version in model.versions:
-        if version.version == number:
-            return version
-    if isinstance(wanted, int):
-        raise NotFound(f"{model.name} has no version {wanted}; it has {len(model.versions)}")
-    raise NotFound(f"{model.name} has no alias {wanted}; it has {', '.join(numbers) or 'none'}")

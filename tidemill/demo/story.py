@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from schemas.errors import TidemillError
 from schemas.fleet import Fleet, FleetDocument, JobDocument
+from schemas.model_views import ModelView
 from schemas.report import PipelineState
 from schemas.runs import LIVE, RunState
 from schemas.schedules import Schedule
-from schemas.views import ModelView, RunView
+from schemas.views import RunView
 from tidemill.client import Client
 from tidemill.demo.flowers import Asker, Device
 from tidemill.demo.outcome import Outcome, RunOutcome, VersionOutcome

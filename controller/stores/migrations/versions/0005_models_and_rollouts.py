@@ -16,6 +16,7 @@ def upgrade() -> None:
     _columns()
     _histories()
     _rollouts()
+    _known_models()
 
 
 def _columns() -> None:
@@ -23,6 +24,7 @@ def _columns() -> None:
     op.add_column("edges", sa.Column("revoked_at", sa.DateTime(), nullable=True))
     op.add_column("model_versions", sa.Column("note", sa.Text(), nullable=False, server_default=""))
     op.add_column("model_versions", sa.Column("tags", sa.Text(), nullable=False, server_default="{}"))
+    op.add_column("models", sa.Column("last_version", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("aliases", sa.Column("revision", sa.Integer(), nullable=False, server_default="0"))
 
 
@@ -51,6 +53,7 @@ def _histories() -> None:
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("deploys", sa.Boolean(), nullable=False),
+        sa.Column("undoes", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
@@ -127,4 +130,20 @@ def _rollouts() -> None:
         sa.Column("spec", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
+    )
+
+
+def _known_models() -> None:
+    """The history of aliases begins with what each stands for; numbers go on from the highest that is there."""
+    op.execute(
+        "INSERT INTO alias_moves (model, alias, version, previous, at, by, reason, deploys) "
+        "SELECT model, alias, version, previous, moved_at, '', reason, true FROM aliases ORDER BY moved_at"
+    )
+    op.execute(
+        "UPDATE aliases SET revision = (SELECT moves.id FROM alias_moves AS moves "
+        "WHERE moves.model = aliases.model AND moves.alias = aliases.alias)"
+    )
+    op.execute(
+        "UPDATE models SET last_version = coalesce("
+        "(SELECT max(versions.version) FROM model_versions AS versions WHERE versions.model = models.name), 0)"
     )
