@@ -292,12 +292,17 @@ def test_an_edge_that_comes_while_others_are_changed_is_not_left_with_nothing(be
 
 
 def test_who_is_away_is_told_and_holds_nobody_up(bench: RolloutBench) -> None:
-    """Its manifest waits for it; it is counted as coming later."""
+    """Its manifest waits for it, once others have shown that it does well; it is counted as coming later."""
     running(bench, *ABC, strategy="batches", batch=1)
     bench.change("a", lambda row: setattr(row, "online", False))
     bench.model()
+    for edge, told in (("b", {"a": 1, "b": 2, "c": 1}), ("c", {"a": 1, "b": 2, "c": 2})):
+        bench.look()
+        assert bench.versions() == told
+        bench.settle(edge)
     bench.look()
-    assert bench.versions() == {"a": 2, "b": 2, "c": 1}
+    assert bench.versions() == dict.fromkeys(ABC, 2)
+    assert (bench.state, bench.newest.reason) == (RolloutState.DONE, "a will have it when back")
     assert (bench.on("a").state, bench.on("a").reason) == (EdgeState.LATER, "it is offline")
 
 
