@@ -1,8 +1,8 @@
 """A process of its own that loads models nobody trusts yet: ``python -m controller.model_check``.
 
-Reads the path of one model after the other, as JSON, and answers each with a line: ``{"signature": …}`` or
-``{"error": "…"}``; the only home of onnx. A model that crashes the runtime, or that asks for all memory, takes this
-process down and nothing else.
+Reads of one model after the other, as JSON, its path and where to write its sample, and answers each with a line:
+``{"signature": …, "sample": true}`` or ``{"error": "…"}``; the only home of onnx. A model that crashes the runtime, or
+that asks for all memory, takes this process down and nothing else.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 import onnx
 
 from pipeline_runtime.models.onnx_model import OnnxModel
+from pipeline_runtime.models.samples import make_sample
 from schemas.errors import TidemillError
 
 _MAX_BYTES = 2 * 1024**3  # protobuf's own limit
@@ -23,8 +24,8 @@ _IDLE_S = 5.0  # then it ends: it holds as much memory as half a controller
 _SPENT_BYTES = 512 * 1024**2  # what a large model leaves behind goes with the process
 
 
-def check(path: Path) -> dict[str, object]:
-    """Check the graph, then load it once as serving will."""
+def check(path: Path, sample: Path) -> dict[str, object]:
+    """Check the graph, then load it once as serving will, and have it answer something."""
     if path.stat().st_size == 0:
         return {"error": "model.onnx is empty"}
     if path.stat().st_size > _MAX_BYTES:
@@ -37,11 +38,16 @@ def check(path: Path) -> dict[str, object]:
     except Exception as error:  # noqa: BLE001 - the parser and the checker raise whatever protobuf and C++ raise
         return {"error": f"model.onnx is no valid ONNX model: {_first_line(error)}"}
     try:
-        signature = OnnxModel(path).signature
+        model = OnnxModel(path)
     except TidemillError as error:
         return {"error": f"model.onnx does not load: {_first_line(error)}"}
+    try:
+        sampled = make_sample(model, sample)
+    except TidemillError as error:
+        return {"error": f"model.onnx does not run: {_first_line(error)}"}
     opset = next((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), 0)
-    return {"signature": signature.model_copy(update={"opset": opset}).model_dump(mode="json")}
+    signature = model.signature.model_copy(update={"opset": opset})
+    return {"signature": signature.model_dump(mode="json"), "sample": sampled}
 
 
 def _first_line(error: BaseException) -> str:
@@ -66,7 +72,8 @@ def serve() -> None:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
         while select.select([0], [], [], _IDLE_S)[0] and (line := sys.stdin.buffer.readline()):
-            answers.write(json.dumps(check(Path(json.loads(line)))) + "\n")
+            path, sample = json.loads(line)
+            answers.write(json.dumps(check(Path(path), Path(sample))) + "\n")
             answers.flush()
             if _spent():
                 return

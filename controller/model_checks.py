@@ -5,10 +5,12 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +20,14 @@ from schemas.models import Signature
 CHECK_S = 300.0  # a model that needs longer to load will not serve anyone
 _AT_ONCE = max(2, os.cpu_count() or 1)
 _ANSWER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is known of a model that can be served."""
+
+    signature: Signature
+    sample: bytes | None  # an .npz, see samples.py; None: there could be none
 
 
 class ModelChecks:
@@ -36,29 +46,32 @@ class ModelChecks:
         for checker in self._free:
             await checker.end()
 
-    async def check(self, path: Path) -> Signature:
-        """Check a model, and read what goes in and comes out.
+    async def check(self, path: Path) -> "Checked":
+        """Check a model, read what goes in and comes out, and have it answer a sample.
 
         Raises:
             BadInput: it cannot be served; the message says why.
         """
-        async with self._room:
-            found = await self._ask(self._free.pop(), path) if self._free else None
-            if found is None:  # no process is there, or it has ended: of age, or of an earlier model
-                fresh = await _Checker.start()
-                found = await self._ask(fresh, path)
-                if found is None:
-                    raise BadInput(f"model.onnx ended the process that checked it {fresh.last_words}")
-        if "error" in found:
-            raise BadInput(found["error"])
-        return Signature.model_validate(found["signature"])
+        with tempfile.TemporaryDirectory(prefix="tidemill-sample-") as folder:
+            sample = Path(folder) / "sample.npz"
+            async with self._room:
+                found = await self._ask(self._free.pop(), (path, sample)) if self._free else None
+                if found is None:  # no process is there, or it has ended: of age, or of an earlier model
+                    fresh = await _Checker.start()
+                    found = await self._ask(fresh, (path, sample))
+                    if found is None:
+                        raise BadInput(f"model.onnx ended the process that checked it {fresh.last_words}")
+            if "error" in found:
+                raise BadInput(found["error"])
+            content = await asyncio.to_thread(sample.read_bytes) if found["sample"] else None
+            return Checked(Signature.model_validate(found["signature"]), content)
 
-    async def _ask(self, checker: "_Checker", path: Path) -> dict[str, Any] | None:
+    async def _ask(self, checker: "_Checker", paths: tuple[Path, Path]) -> dict[str, Any] | None:
         """What a process says of a model; None if it has ended."""
         answer = b""
         try:
             async with asyncio.timeout(CHECK_S):
-                answer = await checker.ask(path)
+                answer = await checker.ask(paths)
         except TimeoutError as error:
             raise BadInput(f"model.onnx did not load within {CHECK_S:.0f} s") from error
         except ValueError as error:
@@ -97,10 +110,17 @@ class _Checker:
         complaint = b"".join(self._complaints).decode(errors="replace").strip()
         return f"(code {self._process.returncode}): {complaint}"
 
-    async def ask(self, path: Path) -> bytes:
-        """Its answer about a model, a line of JSON; empty if it has ended. Raises ValueError when that is too long."""
+    async def ask(self, paths: tuple[Path, Path]) -> bytes:
+        """Its answer about a model, whose sample it writes to the second path.
+
+        Returns:
+            A line of JSON; nothing if it has ended.
+
+        Raises:
+            ValueError: the line is too long.
+        """
         with suppress(ConnectionError):
-            self._asks.write(json.dumps(str(path)).encode() + b"\n")
+            self._asks.write(json.dumps([str(path) for path in paths]).encode() + b"\n")
             await self._asks.drain()
         answer = await self._answers.readline()
         return answer if answer.endswith(b"\n") else b""

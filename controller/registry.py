@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from controller.cards import card_of
-from controller.model_checks import ModelChecks
+from controller.model_checks import Checked, ModelChecks
 from controller.runs.gate import judge
 from controller.runs.steps import Registered, Run
 from controller.runs.supervisor import Supervisor
@@ -25,7 +25,7 @@ from controller.stores.models import (
 from controller.stores.runs import move_watermarks
 from schemas.errors import BadInput, Conflict
 from schemas.jobs import JobSpec
-from schemas.models import MODEL_FILE, ModelVersion, Signature
+from schemas.models import MODEL_FILE, ModelVersion
 from schemas.names import BlobRef
 from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
@@ -62,9 +62,10 @@ class Registry:
         outputs = run.exited.outputs
         for ref in outputs.additional.values():
             self.blobs.path(ref.digest)  # a version has all its files, or is none
-        signature = await self._checks.check(self.blobs.path(outputs.model.digest))
+        checked = await self._checks.check(self.blobs.path(outputs.model.digest))
         text = await asyncio.to_thread(self.blobs.read_bytes, run.task.digest, run.task.size_bytes)
-        made = card_of(run, TaskSpec.model_validate_json(text), outputs, signature, self._clock())
+        made = card_of(run, TaskSpec.model_validate_json(text), outputs, checked.signature, self._clock())
+        made = made.model_copy(update={"sample": await asyncio.to_thread(self._keep, checked)})
         for _ in range(_TRIES):
             place = await self._database.read(lambda session: _place(session, run.job))
             try:
@@ -94,22 +95,32 @@ class Registry:
         if verdict.promoted:
             await self._on_promoted(card.name)
 
-    async def check_file(self, file: BlobRef) -> Signature:
+    async def check_file(self, file: BlobRef) -> Checked:
         """Check an uploaded model. Raises BadInput when it cannot be served."""
         return await self._checks.check(self.blobs.path(file.digest))
 
-    def add_file(self, session: Session, *, name: str, file: BlobRef, signature: Signature) -> int | None:
+    def add_file(self, session: Session, *, name: str, file: BlobRef, checked: Checked) -> int | None:
         """Make a version of a checked file; None if some version has that very file. Caller commits."""
         if any(card.files[MODEL_FILE].digest == file.digest for card in versions(session, model=name)):
             return None
         now = self._clock()
         version = next_version(session, model=name)
         files = {MODEL_FILE: file}
-        card = ModelVersion(name=name, version=version, files=files, signature=signature, created_at=now)
+        card = ModelVersion(
+            name=name,
+            version=version,
+            files=files,
+            signature=checked.signature,
+            sample=self._keep(checked),
+            created_at=now,
+        )
         add_version(session, card=card, card_blob=self.blobs.put_bytes(card.model_dump_json().encode()))
         if resolve(session, ref=name) is None:
             _promote(session, card, "uploaded, the first of its kind", now)
         return version
+
+    def _keep(self, checked: Checked) -> BlobRef | None:
+        return self.blobs.put_bytes(checked.sample) if checked.sample is not None else None
 
 
 class _Overtaken(Conflict):

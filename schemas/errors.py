@@ -52,7 +52,7 @@ class TooLarge(BadInput):
 
 
 class Unfit(BadInput):
-    """A model does not do here what it did when it was registered: do not serve it, and go on with the one before."""
+    """A model or a library does not do on this machine what it should: go on with what there was before."""
 
     code = "unfit"
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 from sqlmodel import Session
 
+from controller.model_checks import Checked
 from controller.registry import Registry
 from controller.stores.job_changes import move_waiting_runs
 from controller.stores.jobs import save_job
@@ -30,7 +31,6 @@ from schemas.fleet import (
 )
 from schemas.jobs import JobSpec
 from schemas.maintenance import MaintenanceWindow
-from schemas.models import Signature
 from schemas.pipelines import PipelineSpec
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -42,7 +42,7 @@ class FleetChanges:
 
     session: Session
     registry: Registry
-    signatures: Mapping[str, Signature]  # of the models' files
+    checked: Mapping[str, Checked]  # the models' files
     declared: Mapping[str, AppliedChange]  # the collections, which have a database of their own
     by: str  # what applies the documents
     now: datetime
@@ -72,10 +72,8 @@ class FleetChanges:
         row.description = document.description
         version = None
         if document.file is not None and document.file.blob is not None:
-            signature = self.signatures[document.name]
-            version = self.registry.add_file(
-                self.session, name=document.name, file=document.file.blob, signature=signature
-            )
+            checked = self.checked[document.name]
+            version = self.registry.add_file(self.session, name=document.name, file=document.file.blob, checked=checked)
             changed += ("file",) if version is not None else ()
         action = "created" if known is None else "updated" if changed else "unchanged"
         return AppliedChange(kind="Model", name=document.name, action=action, version=version, changed=changed)

@@ -10,6 +10,7 @@ from sqlmodel import Session
 from controller.data.query_check import QueryCheck
 from controller.fleets.changes import FleetChanges
 from controller.fleets.check import BadFleet, FleetCheck, Known
+from controller.model_checks import Checked
 from controller.registry import Registry
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
@@ -20,7 +21,6 @@ from controller.stores.serving import list_libraries, list_pipelines
 from schemas.collections import CollectionSpec
 from schemas.errors import BadInput
 from schemas.fleet import AppliedChange, CollectionDocument, Fleet, ModelDocument
-from schemas.models import Signature
 from schemas.views import Applied, FieldError
 
 Removed = TypeVar("Removed")
@@ -65,8 +65,8 @@ class FleetDesk:
         """
         async with self._one_at_a_time:
             await asyncio.to_thread(self._check, fleet)
-            signatures = await self._check_models(fleet)
-            changes = await asyncio.to_thread(self._change, fleet, signatures, premise, by=by, dry_run=dry_run)
+            checked = await self._check_models(fleet)
+            changes = await asyncio.to_thread(self._change, fleet, checked, premise, by=by, dry_run=dry_run)
         if not dry_run:
             await self._on_change()
         return Applied(changes=changes, dry_run=dry_run)
@@ -90,25 +90,25 @@ class FleetDesk:
             )
         FleetCheck(fleet, known, self._registry.blobs, self._queries).run()
 
-    async def _check_models(self, fleet: Fleet) -> dict[str, Signature]:
-        """The signature of every model file. Raises BadFleet when one cannot be served."""
-        signatures: dict[str, Signature] = {}
+    async def _check_models(self, fleet: Fleet) -> dict[str, Checked]:
+        """What is known of every model file. Raises BadFleet when one cannot be served."""
+        checked: dict[str, Checked] = {}
         errors: list[FieldError] = []
         for index, document in enumerate(fleet.documents):
             if isinstance(document, ModelDocument) and document.file is not None and document.file.blob is not None:
                 try:
-                    signatures[document.name] = await self._registry.check_file(document.file.blob)
+                    checked[document.name] = await self._registry.check_file(document.file.blob)
                 except BadInput as error:
                     message = f"{document.name}: {document.file.path}: {error}"
                     errors.append(FieldError(where=f"documents[{index}].file", message=message))
         if errors:
             raise BadFleet(tuple(errors))
-        return signatures
+        return checked
 
     def _change(
         self,
         fleet: Fleet,
-        signatures: dict[str, Signature],
+        checked: dict[str, Checked],
         premise: Callable[[Session], None],
         *,
         by: str,
@@ -123,7 +123,7 @@ class FleetDesk:
         declared = {change.name: change for change in self._collections.declare_all(specs, dry_run=dry_run)}
         with self._database.transaction() as session:
             premise(session)
-            changes = FleetChanges(session, self._registry, signatures, declared, by, self._clock())
+            changes = FleetChanges(session, self._registry, checked, declared, by, self._clock())
             # Models first: a job brings the model that it names, which then would no longer be new.
             order = sorted(
                 range(len(fleet.documents)), key=lambda at: not isinstance(fleet.documents[at], ModelDocument)

@@ -15,7 +15,7 @@ from edge_agent.serving.importing import make_importable
 from edge_agent.serving.worker_process import PASSED_ON
 from edge_agent.serving.worker_protocol import Load, read_order
 from pipeline_runtime.libraries.library_module import Library
-from schemas.errors import BadInput
+from schemas.errors import BadInput, Unfit
 
 TIMEOUT_S = 120.0
 LONGEST_REASON = 1000
@@ -25,7 +25,8 @@ async def try_libraries(order: Load, timeout_s: float = TIMEOUT_S) -> None:
     """Load the libraries of an order.
 
     Raises:
-        BadInput: one cannot be loaded, or they take too long.
+        Unfit: one cannot be loaded.
+        BadInput: they take too long.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edge_agent.serving.library_trial"),
@@ -46,7 +47,7 @@ async def try_libraries(order: Load, timeout_s: float = TIMEOUT_S) -> None:
         await process.wait()
     if process.returncode:
         reason = said.decode(errors="replace").strip()[:LONGEST_REASON]
-        raise BadInput(reason or f"loading its libraries ended a process with code {process.returncode}")
+        raise Unfit(reason or f"loading its libraries ended a process with code {process.returncode}")
 
 
 def main() -> int:

@@ -53,7 +53,8 @@ class ModelTrials:
             except TidemillError as error:
                 raise type(error)(f"model {card.name}:{card.version} is not served: {error}") from error
             if damaged:
-                await to_its_end(asyncio.to_thread(self._forget, card, folder, damaged))
+                if folder.exists():  # else another has seen that already, and its files may be on their way
+                    await to_its_end(asyncio.to_thread(self._forget, card, folder, damaged))
                 raise Untrusted(f"{card.name}:{card.version}: {', '.join(damaged)} was damaged on this machine's disk")
             (folder / _MARK).write_text(self._mark(wanted), encoding="utf-8")
 

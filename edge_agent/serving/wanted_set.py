@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from edge_agent.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from schemas.errors import TidemillError, Unfit
+from schemas.errors import BadPayload, TidemillError, Unfit
 from schemas.report import ModelState
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Entry(Generic[Wanted, Ready]):
     reason: str = ""
     ready: Ready | None = None
     failed: bool = False  # at least once; it is tried again
-    unfit: bool = False  # trying again will not help
+    unfit: bool = False  # trying again will hardly help: it is not to be read, or does not do
 
 
 class WantedSet(Generic[Wanted, Ready]):
@@ -73,7 +73,7 @@ class WantedSet(Generic[Wanted, Ready]):
                 entry.ready = await self._make(entry.wanted, note)
             except (TidemillError, OSError) as error:
                 log.warning("not made ready", extra={"reason": str(error)})
-                entry.failed, entry.unfit = True, isinstance(error, Unfit)
+                entry.failed, entry.unfit = True, isinstance(error, Unfit | BadPayload)
                 self._move(entry, ModelState.FAILED, str(error))
             else:
                 self._move(entry, ModelState.READY, "")

@@ -28,13 +28,13 @@ async def test_one_process_checks_one_model_after_the_other(checks: ModelChecks,
     bad.write_bytes(b"no model")
     seen: set[int] = set()
     for _ in range(3):
-        assert (await checks.check(good)).opset == 17
+        assert (await checks.check(good)).signature.opset == 17
         with pytest.raises(BadInput, match="no valid ONNX model"):
             await checks.check(bad)
         seen.update(process.pid for process in _processes())
     assert len(seen) == 1
     await until(lambda: not _processes())
-    assert (await checks.check(good)).opset == 17
+    assert (await checks.check(good)).signature.opset == 17
 
 
 async def test_a_process_that_died_of_an_earlier_model_is_no_fault_of_the_next(
@@ -45,14 +45,14 @@ async def test_a_process_that_died_of_an_earlier_model_is_no_fault_of_the_next(
     await checks.check(good)
     (process,) = _processes()
     process.kill()
-    assert (await checks.check(good)).opset == 17
+    assert (await checks.check(good)).signature.opset == 17
 
 
 async def test_models_that_come_together_wait_for_their_turn(checks: ModelChecks, tmp_path: Path) -> None:
     """Of many models that come together each gets its own answer, from few processes."""
     paths = [times(tmp_path / f"{number}.onnx", 2.0, shape=("n", number)) for number in range(1, 21)]
-    signatures = await asyncio.gather(*(checks.check(path) for path in paths))
-    assert [signature.inputs[0].shape for signature in signatures] == [("n", number) for number in range(1, 21)]
+    found = await asyncio.gather(*(checks.check(path) for path in paths))
+    assert [checked.signature.inputs[0].shape for checked in found] == [("n", number) for number in range(1, 21)]
     assert len(_processes()) <= max(2, psutil.cpu_count() or 1)
 
 

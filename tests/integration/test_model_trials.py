@@ -89,10 +89,11 @@ async def test_a_file_that_was_damaged_on_the_disk_is_fetched_anew(
     place.parent.mkdir(parents=True)
     place.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     agent.start()
-    await scripted.want(models=(wanted,))
-    report = await scripted.report(lambda report: told(report, ModelState.READY) is not None)
+    await scripted.want(models=(wanted,), pipelines=(content(scripted, 1, wanted=wanted),))
+    report = await scripted.report(lambda report: told(report, ModelState.READY) is not None and answers(report, 1))
     reasons = [model.reason for report in scripted.reports for model in report.models]
-    assert "add:1: model.onnx was damaged on this machine's disk" in reasons
+    reasons += [pipeline.reason for report in scripted.reports for pipeline in report.pipelines]
+    assert any("add:1: model.onnx was damaged on this machine's disk" in reason for reason in reasons)
     assert told(report, ModelState.READY) is not None
     assert (agent.data_dir / "models/add/1/model.onnx").read_bytes() == good
 

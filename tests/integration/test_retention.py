@@ -101,9 +101,9 @@ async def test_a_job_forgets_no_version_but_its_own(bench: Bench) -> None:
     """What a person uploaded and what another job made in the same model stays; without `keep` all of it does."""
     keeps, all_stay = bench.job("few", keep={"versions": 1}), bench.job("all")
     file = bench.model(3.0)
-    signature = await bench.registry.check_file(file)
+    checked = await bench.registry.check_file(file)
     with bench.database.transaction() as session:
-        bench.registry.add_file(session, name="iris", file=file, signature=signature)
+        bench.registry.add_file(session, name="iris", file=file, checked=checked)
     for _ in range(3):
         await bench.register(bench.checking(keeps))
         await bench.register(bench.checking(all_stay))
