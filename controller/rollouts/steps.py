@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from controller.rollouts.contents import Content, differences, wish_of
 from controller.rollouts.machine import Rollout, Standing, begun, look
-from controller.rollouts.placing import go_back, place
+from controller.rollouts.placing import go_back, overruled, place
 from controller.rollouts.standings import told_of
 from controller.rollouts.windows import opening
 from controller.stores.changes import note_change
@@ -210,6 +210,8 @@ class _Look:
             return standing
         content = self._content(placement.rollout)
         state, reason, figures = told_of(content, report_of(edge), generation=placement.generation)
+        if state is EdgeState.CHANGING:
+            reason = overruled(self.session, edge.name, content) or reason
         self._note(placement, state, reason)
         return replace(standing, state=state, reason=reason, figures=figures) if is_placed else standing
 

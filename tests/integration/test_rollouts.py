@@ -338,6 +338,22 @@ def test_an_agent_that_tells_no_content_counts_by_versions(bench: RolloutBench) 
     assert bench.state is RolloutState.ABORTED
 
 
+def test_of_two_deployments_of_a_pipeline_the_one_that_loses_says_why(bench: RolloutBench) -> None:
+    """An edge has a pipeline once: while they want different content there, the later name wins, the other waits."""
+    running(bench, "a")
+    bench.deploy(name="there")
+    bench.look()
+    bench.deploy(name="there", rollout={"approve": "before"})
+    bench.model()
+    bench.look()
+    bench.settle("a")
+    bench.look()
+    assert bench.versions() == {"a": 1}
+    reason = "another deployment, of a later name, wants other content of pipeline scoring there"
+    assert (bench.on("a").state, bench.on("a").reason) == (EdgeState.CHANGING, reason)
+    assert bench.newest.reason == f"waits for a to get there: {reason}"
+
+
 def test_the_next_look_is_when_something_is_to_be_done(bench: RolloutBench) -> None:
     """A step that bakes is looked at when it has; whoever waits for a person or for edges waits for news alone."""
     running(bench, *ABC, strategy="canary", bake="10m", approve="after_canary")
