@@ -87,7 +87,7 @@ def look(rollout: Rollout, edges: Sequence[Standing], now: datetime) -> Move:
         return Move(replace(_to(rollout, RolloutState.ROLLING, f"waits for {told}"), step_at=None))
     if not placed:  # whoever was told of it is not meant any more: nobody has shown anything
         rollout = replace(rollout, step=0, step_at=None)
-    elif rollout.plan.strategy != "all_at_once" and all(edge.state is EdgeState.CHANGING for edge in placed):
+    elif len(placed) < len(edges) and _is_unproven(rollout.plan, placed):
         told = (
             f"waits for {_some([edge.edge for edge in placed])} to come back: nobody else has shown that it does well"
         )
@@ -100,6 +100,11 @@ def begun(number: int, plan: RolloutPlan, *, wait: str = "") -> Rollout:
     why = wait or ("its plan asks for approval before it begins" if plan.approve == "before" else "")
     state = RolloutState.WAITING if why else RolloutState.ROLLING
     return Rollout(number, plan, state, why)
+
+
+def _is_unproven(plan: RolloutPlan, placed: Sequence[Standing]) -> bool:
+    """Whether all who were told went away before they had told how it does, and a plan has steps to find that out."""
+    return plan.strategy != "all_at_once" and all(edge.state is EdgeState.CHANGING for edge in placed)
 
 
 def _bake(rollout: Rollout, edges: Sequence[Standing], now: datetime) -> Move:

@@ -185,6 +185,14 @@ def test_who_goes_away_when_told_has_shown_nothing() -> None:
     assert fleet.look().place == ("b", "c")
 
 
+def test_where_nobody_is_left_nobody_is_waited_for() -> None:
+    """With all of its edges told and away, it is done: there is nobody to be kept from it."""
+    fleet = Fleet(RolloutPlan(strategy="canary", canary=1))
+    fleet.add("a", online=False)
+    assert fleet.look().place == ("a",)
+    assert (fleet.look().rollout.state, fleet.rollout.reason) == (RolloutState.DONE, "a will have it when back")
+
+
 def test_a_canary_that_is_not_meant_any_more_is_replaced() -> None:
     """By as many edges as a canary has, not by all the rest."""
     fleet = Fleet(RolloutPlan(strategy="canary", canary=1))
