@@ -196,6 +196,8 @@ class FleetCheck:
             yield "pipeline", f"there is no pipeline {deployment.pipeline!r}"
         if deployment.model:
             yield from self._check_model("model", deployment.model)
+        if deployment.shadow:
+            yield from self._check_model("shadow.with", deployment.shadow.candidate)
 
     def _check_window(self, window: MaintenanceWindowDocument) -> Iterator[Fault]:
         for index, edge in enumerate(window.edges):

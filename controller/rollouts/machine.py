@@ -85,6 +85,13 @@ def look(rollout: Rollout, edges: Sequence[Standing], now: datetime) -> Move:
     if coming:
         told = f"{_some([edge.edge for edge in coming])} to get there: {coming[0].reason}".rstrip(": ")
         return Move(replace(_to(rollout, RolloutState.ROLLING, f"waits for {told}"), step_at=None))
+    if not placed:  # whoever was told of it is not meant any more: nobody has shown anything
+        rollout = replace(rollout, step=0, step_at=None)
+    elif len(placed) < len(edges) and _is_unproven(rollout.plan, placed):
+        told = (
+            f"waits for {_some([edge.edge for edge in placed])} to come back: nobody else has shown that it does well"
+        )
+        return Move(replace(_to(rollout, RolloutState.ROLLING, told), step_at=None))
     return _bake(rollout, edges, now)
 
 
@@ -93,6 +100,11 @@ def begun(number: int, plan: RolloutPlan, *, wait: str = "") -> Rollout:
     why = wait or ("its plan asks for approval before it begins" if plan.approve == "before" else "")
     state = RolloutState.WAITING if why else RolloutState.ROLLING
     return Rollout(number, plan, state, why)
+
+
+def _is_unproven(plan: RolloutPlan, placed: Sequence[Standing]) -> bool:
+    """Whether all who were told went away before they had told how it does, and a plan has steps to find that out."""
+    return plan.strategy != "all_at_once" and all(edge.state is EdgeState.CHANGING for edge in placed)
 
 
 def _bake(rollout: Rollout, edges: Sequence[Standing], now: datetime) -> Move:
@@ -139,12 +151,12 @@ def _of(amount: Amount, edges: int) -> int:
     return amount if isinstance(amount, int) else -(-edges * int(amount.removesuffix("%")) // 100)
 
 
-def _order(edge: Standing) -> tuple[bool, float, str, str]:
-    """By label, numbers before and as numbers; then by name."""
+def _order(edge: Standing) -> tuple[bool, bool, float, str, str]:
+    """Those that are there first, since they can show how it does; by label, numbers as numbers; then by name."""
     try:
-        return False, float(edge.label), "", edge.edge
+        return not edge.online, False, float(edge.label), "", edge.edge
     except ValueError:
-        return True, 0.0, edge.label, edge.edge
+        return not edge.online, True, 0.0, edge.label, edge.edge
 
 
 def _trouble(limits: AbortOn | None, placed: Sequence[Standing]) -> str:

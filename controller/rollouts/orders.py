@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlmodel import Session
 
 from controller.rollouts.contents import Content
+from controller.rollouts.following import new_rollout
 from controller.rollouts.machine import Rollout, begun
-from controller.rollouts.steps import new_rollout
 from controller.stores.changes import note_change
 from controller.stores.rollouts import (
     get_rollout,

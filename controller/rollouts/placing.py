@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from controller.rollouts.contents import Content
 from controller.stores.edges import report_of
-from controller.stores.rollouts import get_rollout
+from controller.stores.rollouts import contents_on, get_rollout
 from controller.stores.tables import EdgeRow, PlacementRow, RolloutRow
 from schemas.rollouts import EdgeState, RolloutState
 
@@ -28,6 +28,18 @@ def go_back(session: Session, edge: EdgeRow, placement: PlacementRow, *, now: da
         return
     row = get_rollout(session, deployment=placement.deployment, number=placement.previous)
     _tell(session, placement, edge, row, "goes back", now)
+
+
+def overruled(session: Session, edge: str, content: Content) -> str:
+    """Why an edge's manifest does not tell of content that is placed there: it has each pipeline once. Else empty."""
+    wanted = content.pipeline
+    if wanted is None:
+        return ""
+    others = (Content.model_validate_json(text).pipeline for text in contents_on(session, edge=edge))
+    told = [other for other in others if other is not None and other.name == wanted.name][-1:]
+    if not told or told[0].content_id == wanted.content_id:
+        return ""
+    return f"another deployment, of a later name, wants other content of pipeline {wanted.name} there"
 
 
 def _tell(

@@ -1,34 +1,34 @@
-"""One look at all deployments, in one transaction: rollouts begun, taken further, and who is to be told."""
+"""One look at all deployments, in one transaction: each rollout taken as far as it goes, and who is to be told."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from controller.rollouts.contents import Content, differences, wish_of
-from controller.rollouts.machine import Rollout, Standing, begun, look
-from controller.rollouts.placing import go_back, place
+from controller.rollouts.contents import Content
+from controller.rollouts.following import follow
+from controller.rollouts.machine import Standing, look
+from controller.rollouts.placing import go_back, overruled, place
 from controller.rollouts.standings import told_of
 from controller.rollouts.windows import opening
 from controller.stores.changes import note_change
 from controller.stores.edges import labels_of, list_edges, report_of
 from controller.stores.rollouts import (
-    forget_rollouts,
     get_rollout,
+    last_done,
     newest_rollout,
     placements,
-    rollouts,
     save_rollout,
     to_rollout,
 )
 from controller.stores.serving import list_deployments
-from controller.stores.tables import AliasMoveRow, EdgeRow, PlacementRow, RolloutRow
+from controller.stores.tables import EdgeRow, PlacementRow, RolloutRow
 from controller.stores.windows import list_windows
 from controller.wanted import chooses
 from schemas.deployments import DeploymentSpec
 from schemas.maintenance import MaintenanceWindow
-from schemas.names import EdgeName, ModelRef, model_ref
+from schemas.names import EdgeName
 from schemas.rollouts import LIVE, EdgeState, RolloutState
 
 
@@ -71,7 +71,7 @@ class _Look:
         newest = newest_rollout(self.session, deployment=self.deployment.name)
         if newest is not None:
             self._send_back(newest)
-        row = self._follow(newest) or newest
+        row = follow(self.session, self.deployment, newest, now=self.now) or newest
         if row is None:
             return
         self._go_on(row)
@@ -83,14 +83,10 @@ class _Look:
         """Edges for which the newest rollout is nothing, or nothing yet, begin with what was done before it."""
         placed = placements(self.session, deployment=self.deployment.name)
         coming = [edge for edge in self.edges if edge.name not in placed]
-        row = self._last_done() if coming else None
+        row = last_done(self.session, deployment=self.deployment.name) if coming else None
         if row is not None:
             standings = self._standings(row, placed)
             self._place(row, [each.edge for each in standings if each.edge not in placed and each.open], placed)
-
-    def _last_done(self) -> RolloutRow | None:
-        found = rollouts(self.session, deployment=self.deployment.name)
-        return next((row for row in found if row.state == RolloutState.DONE), None)
 
     def _let_go(self) -> None:
         """Edges that are not meant any more."""
@@ -100,63 +96,6 @@ class _Look:
                 self.session.delete(placement)
                 self._tell("let go", edge=edge)
                 self.looked.edges.add(edge)
-
-    def _follow(self, newest: RolloutRow | None) -> RolloutRow | None:
-        """A new rollout, if the deployment stands for something else than the newest was made for."""
-        try:
-            wish = wish_of(self.session, self.deployment)
-        except LookupError:
-            return None
-        text = wish.model_dump_json()
-        if newest is not None and newest.wish == text:
-            return None
-        before = Content.model_validate_json(newest.wish) if newest else None
-        if newest is not None and newest.state in LIVE:
-            self._supersede(newest)
-        move = self._move_behind(self._changed(self._agreed(newest), wish))
-        wait = f"{move.reason or 'its alias was moved'}; a person has to approve" if move and not move.deploys else ""
-        row = new_rollout(
-            self.session,
-            self.deployment,
-            wish=text,
-            content=text,
-            first=begun(newest.number + 1 if newest else 1, self.deployment.rollout, wait=wait),
-            now=self.now,
-        )
-        row.cause, row.by = differences(before, wish), move.by if move else ""
-        self._tell("rollout", f"{row.number} begins", cause=row.cause, by=row.by)
-        forget_rollouts(self.session, deployment=self.deployment.name)
-        return row
-
-    def _agreed(self, newest: RolloutRow | None) -> Content | None:
-        """What a person need not agree to again: the content that was begun with last, or that edges have.
-
-        One that waits, or was aborted, is not: a change of something else beside it must not bring it in.
-        """
-        begun_with = newest is not None and newest.state == RolloutState.SUPERSEDED and newest.step > 0
-        row = newest if begun_with else self._last_done()
-        return Content.model_validate_json(row.content) if row is not None else None
-
-    def _supersede(self, row: RolloutRow) -> None:
-        row.state, row.ended_at, row.revision = RolloutState.SUPERSEDED, self.now, row.revision + 1
-        row.reason = f"rollout {row.number + 1} came before it was done"
-        self.session.add(row)
-
-    def _changed(self, base: Content | None, wish: Content) -> list[ModelRef]:
-        """The references that stand for something else than in ``base``; none if there is no such."""
-        if base is None:
-            return []
-        if self.deployment.model is not None:
-            return [self.deployment.model] if base.model != wish.model else []
-        return [ref for ref, version in wish.models.items() if base.models.get(ref) != version]
-
-    def _move_behind(self, changed: Sequence[ModelRef]) -> AliasMoveRow | None:
-        """The alias move that made the difference, if one did; of several, one that a person has to agree to."""
-        found: list[AliasMoveRow] = []
-        for name, which in map(model_ref, changed):  # nobody moves a version by number
-            wanted = select(AliasMoveRow).where(AliasMoveRow.model == name, AliasMoveRow.alias == str(which))
-            found += self.session.exec(wanted.order_by(col(AliasMoveRow.id).desc()).limit(1))
-        return min(found, key=lambda move: move.deploys, default=None)
 
     def _go_on(self, row: RolloutRow) -> None:
         """As far as it goes: what places edges may be the last thing to do."""
@@ -210,6 +149,8 @@ class _Look:
             return standing
         content = self._content(placement.rollout)
         state, reason, figures = told_of(content, report_of(edge), generation=placement.generation)
+        if state is EdgeState.CHANGING:
+            reason = overruled(self.session, edge.name, content) or reason
         self._note(placement, state, reason)
         return replace(standing, state=state, reason=reason, figures=figures) if is_placed else standing
 
@@ -237,22 +178,3 @@ class _Look:
 def _goes_back(row: RolloutRow) -> bool:
     """Whether a person rolled back with it: that waits for no window."""
     return row.content != row.wish
-
-
-def new_rollout(
-    session: Session, deployment: DeploymentSpec, *, wish: str, content: str, first: Rollout, now: datetime
-) -> RolloutRow:
-    """Add a rollout. Caller commits."""
-    row = RolloutRow(
-        deployment=deployment.name,
-        number=first.number,
-        wish=wish,
-        content=content,
-        plan=first.plan.model_dump_json(),
-        state=first.state,
-        reason=first.reason,
-        created_at=now,
-    )
-    session.add(row)
-    session.flush()
-    return row

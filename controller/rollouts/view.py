@@ -3,6 +3,7 @@
 from sqlmodel import Session
 
 from controller.rollouts.contents import Content, wish_of
+from controller.rollouts.placing import overruled
 from controller.rollouts.standings import told_of
 from controller.stores.edges import list_edges, report_of
 from controller.stores.rollouts import get_rollout, newest_rollout, placements
@@ -55,8 +56,10 @@ def _deployed(session: Session, edge: EdgeRow, placement: PlacementRow | None, w
     row = get_rollout(session, deployment=placement.deployment, number=placement.rollout)
     content = Content.model_validate_json(row.content)
     state, reason, _ = told_of(content, report_of(edge), generation=placement.generation)
-    if not edge.online and state is EdgeState.CHANGING:
-        state, reason = EdgeState.LATER, "it is offline"
+    if state is EdgeState.CHANGING:
+        reason = overruled(session, edge.name, content) or reason
+        if not edge.online:
+            state, reason = EdgeState.LATER, "it is offline"
     return DeployedView(
         state=state,
         reason=reason,

@@ -27,6 +27,12 @@ def rollouts(session: Session, *, deployment: str) -> list[RolloutRow]:
     return list(session.exec(wanted.order_by(col(RolloutRow.number).desc())))
 
 
+def last_done(session: Session, *, deployment: str) -> RolloutRow | None:
+    """The newest of those that were done."""
+    wanted = select(RolloutRow).where(RolloutRow.deployment == deployment, RolloutRow.state == RolloutState.DONE)
+    return session.exec(wanted.order_by(col(RolloutRow.number).desc()).limit(1)).first()
+
+
 def get_rollout(session: Session, *, deployment: str, number: int) -> RolloutRow:
     """One of them. Raises NotFound."""
     row = session.get(RolloutRow, (deployment, number))

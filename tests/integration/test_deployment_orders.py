@@ -79,6 +79,16 @@ def test_what_makes_no_sense_is_refused_with_what_to_do(api: Api) -> None:
     assert "tidemill deployment rollback here" in problem(order(api, "abort")).detail
 
 
+def test_a_shadow_of_a_model_that_is_not_there_is_refused(api: Api) -> None:
+    """With its place, and nothing is changed."""
+    before = api.http.get("deployments/here").json()["spec"]
+    refused = problem(api.apply(deployed() | {"shadow": {"model": "iris", "with": "irs@candidate"}}))
+    assert [(error.where.split(".", 1)[1], error.message) for error in refused.errors] == [
+        ("shadow.with", "here: there is no model 'irs@candidate', and no job makes one")
+    ]
+    assert api.http.get("deployments/here").json()["spec"] == before
+
+
 def test_the_command_means_the_rollout_that_it_names(api: Api, tmp_path: Path) -> None:
     """With `--rollout` the status is 4 when another one came meanwhile; shown and listed is what is."""
     until_rollout(api, 1)

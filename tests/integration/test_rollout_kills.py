@@ -156,7 +156,7 @@ async def test_orders_and_reports_reach_edges_without_being_asked_for(tmp_path: 
     database = open_database(f"sqlite:///{tmp_path / 'control.db'}")
     bench = RolloutBench(database)
     begin(bench)
-    async with controller(bench, broker, tmp_path, "a") as running:
+    async with controller(bench, broker, tmp_path, "b") as running:  # which is told after a
         await running.until_version(2)
         abort = partial(orders.abort, reason="not today", revision=None)
         await running.rollouts.order(lambda session, now: abort(session, "here", now=now))

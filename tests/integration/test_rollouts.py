@@ -292,12 +292,17 @@ def test_an_edge_that_comes_while_others_are_changed_is_not_left_with_nothing(be
 
 
 def test_who_is_away_is_told_and_holds_nobody_up(bench: RolloutBench) -> None:
-    """Its manifest waits for it; it is counted as coming later."""
+    """Its manifest waits for it, once others have shown that it does well; it is counted as coming later."""
     running(bench, *ABC, strategy="batches", batch=1)
     bench.change("a", lambda row: setattr(row, "online", False))
     bench.model()
+    for edge, told in (("b", {"a": 1, "b": 2, "c": 1}), ("c", {"a": 1, "b": 2, "c": 2})):
+        bench.look()
+        assert bench.versions() == told
+        bench.settle(edge)
     bench.look()
-    assert bench.versions() == {"a": 2, "b": 2, "c": 1}
+    assert bench.versions() == dict.fromkeys(ABC, 2)
+    assert (bench.state, bench.newest.reason) == (RolloutState.DONE, "a will have it when back")
     assert (bench.on("a").state, bench.on("a").reason) == (EdgeState.LATER, "it is offline")
 
 
@@ -331,6 +336,22 @@ def test_an_agent_that_tells_no_content_counts_by_versions(bench: RolloutBench) 
     bench.says("b", content=older, state=PipelineState.DEGRADED)
     assert bench.look().edges == {"a", "b"}
     assert bench.state is RolloutState.ABORTED
+
+
+def test_of_two_deployments_of_a_pipeline_the_one_that_loses_says_why(bench: RolloutBench) -> None:
+    """An edge has a pipeline once: while they want different content there, the later name wins, the other waits."""
+    running(bench, "a")
+    bench.deploy(name="there")
+    bench.look()
+    bench.deploy(name="there", rollout={"approve": "before"})
+    bench.model()
+    bench.look()
+    bench.settle("a")
+    bench.look()
+    assert bench.versions() == {"a": 1}
+    reason = "another deployment, of a later name, wants other content of pipeline scoring there"
+    assert (bench.on("a").state, bench.on("a").reason) == (EdgeState.CHANGING, reason)
+    assert bench.newest.reason == f"waits for a to get there: {reason}"
 
 
 def test_the_next_look_is_when_something_is_to_be_done(bench: RolloutBench) -> None:

@@ -157,14 +157,49 @@ def test_messages_that_go_wrong_abort_it(figures: Figures, reason: str) -> None:
 
 
 def test_who_is_away_holds_nobody_up() -> None:
-    """It is told, and takes it when it is back; that is said."""
+    """It is told after those that are there have shown how it does, and takes it when it is back; that is said."""
     fleet = Fleet(RolloutPlan(strategy="batches", batch=1))
     fleet.add("a", online=False)
     fleet.add("b")
-    assert fleet.look().place == ("a",)
     assert fleet.look().place == ("b",)
+    assert fleet.look().place == ()
     fleet.settle()
+    assert fleet.look().place == ("a",)
     assert (fleet.look().rollout.state, fleet.rollout.reason) == (RolloutState.DONE, "a will have it when back")
+
+
+def test_who_goes_away_when_told_has_shown_nothing() -> None:
+    """A canary that is never heard of again lets nobody else have what may have ended it; a person can abort."""
+    fleet = Fleet(RolloutPlan(strategy="canary", canary=1, bake=60))
+    fleet.add("a", "b", "c")
+    assert fleet.look().place == ("a",)
+    fleet.put("a", online=False)
+    fleet.now += timedelta(days=1)
+    move = fleet.look()
+    assert (move.rollout.state, move.place) == (RolloutState.ROLLING, ())
+    assert move.rollout.reason == "waits for a to come back: nobody else has shown that it does well"
+    fleet.put("a", online=True, state=EdgeState.DEPLOYED)
+    assert fleet.look().rollout.state is RolloutState.BAKING
+    fleet.put("a", online=False)  # as it does every day: it has told that it does well
+    fleet.now += timedelta(minutes=1)
+    assert fleet.look().place == ("b", "c")
+
+
+def test_where_nobody_is_left_nobody_is_waited_for() -> None:
+    """With all of its edges told and away, it is done: there is nobody to be kept from it."""
+    fleet = Fleet(RolloutPlan(strategy="canary", canary=1))
+    fleet.add("a", online=False)
+    assert fleet.look().place == ("a",)
+    assert (fleet.look().rollout.state, fleet.rollout.reason) == (RolloutState.DONE, "a will have it when back")
+
+
+def test_a_canary_that_is_not_meant_any_more_is_replaced() -> None:
+    """By as many edges as a canary has, not by all the rest."""
+    fleet = Fleet(RolloutPlan(strategy="canary", canary=1))
+    fleet.add("a", "b", "c")
+    assert fleet.look().place == ("a",)
+    del fleet.edges["a"]
+    assert fleet.look().place == ("b",)
 
 
 def test_edges_are_changed_in_their_windows_only() -> None:
@@ -222,6 +257,8 @@ def test_whatever_happens_no_more_than_a_step_is_unproven(
         unproven = [edge for edge in before[0].values() if edge.placed and edge.online and _is_changing(edge)]
         if move.place and before[1].state is not RolloutState.DONE:
             assert not unproven
+            told = [edge for edge in before[0].values() if edge.placed]
+            assert not told or any(edge.state is not EdgeState.CHANGING for edge in told)
             assert before[1].state in {RolloutState.ROLLING, RolloutState.BAKING}
             assert len(move.place) <= _most(plan, len(fleet.edges), before[1].step)
         if fleet.rollout.state is RolloutState.ABORTED:
