@@ -93,7 +93,9 @@ class Registry:
             if after.replays is None:  # which trained on rows that were trained on before
                 move_watermarks(session, job=after.job.name, data=after.data)
             add_result(session, model=card.name, version=card.version, result=verdict)
-            _move(session, card, verdict, deploys=run.job.gate.policy != "auto_promote", by=f"gate of {after.job.name}")
+            decided(
+                session, card, verdict, deploys=run.job.gate.policy != "auto_promote", by=f"gate of {after.job.name}"
+            )
 
         event = Registered(run.attempt, card.name, card.version, verdict.reason)
         await supervisor.step(run.id, event, also=commit)
@@ -160,7 +162,8 @@ def _alias_for(card: ModelVersion, verdict: GateResult) -> str | None:
     return {"promote": CHAMPION, "hold": CANDIDATE}.get(verdict.decision)
 
 
-def _move(session: Session, card: ModelVersion, verdict: GateResult, *, deploys: bool, by: str) -> None:
+def decided(session: Session, card: ModelVersion, verdict: GateResult, *, by: str, deploys: bool = True) -> None:
+    """Have the alias stand for a version that what was decided gives it. Caller commits."""
     if (alias := _alias_for(card, verdict)) is not None:
         move_alias(
             session,

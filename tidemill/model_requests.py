@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from schemas.errors import NotFound
+from schemas.gates import Decision, GateResult
 from schemas.model_views import (
     AliasMoveView,
     AliasView,
@@ -47,6 +48,16 @@ class ModelRequests(Asking):
     def model_difference(self, name: str, *, old: int, new: int) -> ModelDifference:
         """What is different between two versions."""
         return read_as(ModelDifference, self._exchange.get(path_of("models", name, "diff"), {"old": old, "new": new}))
+
+    def gate(self, model: str, version: int) -> list[GateResult]:
+        """All that was decided about a version, the newest first."""
+        return list(self._all(path_of("models", model, "versions", str(version), "gate"), GateResult))
+
+    def override_gate(self, model: str, version: int, decision: Decision, reason: str, *, by: str = "") -> GateResult:
+        """Decide about a version in its gate's place; ``promote`` makes it the champion."""
+        path = path_of("models", model, "versions", str(version), "gate", "override")
+        document = {"decision": decision, "reason": reason}
+        return read_as(GateResult, self._exchange.send("POST", path, document=document, query=_by(by)))
 
     # Aliases
 

@@ -20,8 +20,9 @@ from schemas.gates import GateResult, Rescore
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection
 from schemas.runs import Exited, Outcome, Outputs, RunState
+from tests.integration.api import Api, problem
 from tests.integration.registry_bench import Bench
-from tests.onnx_graphs import save
+from tests.onnx_graphs import save, times
 
 ROWS = 300
 
@@ -272,3 +273,22 @@ async def test_what_could_not_be_compared_is_held(bench: Bench, rows: Path, tmp_
     assert held.decision == "hold"
     assert "the version in use could not be asked" in held.reason
     assert _aliases(bench) == {"champion": 1, "candidate": 2}
+
+
+def test_a_person_decides_in_the_gates_place(tmp_path: Path) -> None:
+    """Approved, a version is the champion; the decision, its reason and who took it are kept, the newest first."""
+    with Api.running(tmp_path) as api:
+        for factor in (2.0, 3.0):
+            file = times(tmp_path / "tiny.onnx", factor).read_bytes()
+            api.actions({"kind": "Model", "name": "tiny", "file": api.file("tiny.onnx", file)})
+        gate = "models/tiny/versions/2/gate"
+        assert api.http.get(gate).json()["items"] == []
+        body = {"decision": "promote", "reason": "it was tried by hand"}
+        assert api.http.post(f"{gate}/override", json=body, params={"by": "ada"}).json()["decision"] == "promote"
+        assert api.http.post(f"{gate}/override", json={**body, "decision": "reject"}).status_code == 200
+        told = [(one["decision"], one["by"]) for one in api.http.get(gate).json()["items"]]
+        assert told == [("reject", "a person"), ("promote", "ada")]
+        alias = api.http.get("models/tiny/aliases/champion").json()
+        assert (alias["version"], alias["reason"]) == (2, "it was tried by hand")
+        assert problem(api.http.post(f"{gate}/override", json={**body, "reason": ""})).status == 422
+        assert problem(api.http.post("models/tiny/versions/9/gate/override", json=body)).status == 404
