@@ -14,7 +14,7 @@ from schemas.broker import BrokerAddress
 from tests.conftest import free_port
 from tests.integration.command import tidemill
 
-NOUNS = ("edge", "collection", "job", "run", "model", "pipeline", "deployment")
+NOUNS = ("edge", "collection", "job", "run", "model", "pipeline", "deployment", "window", "timeline", "secret", "key")
 
 
 @pytest.mark.parametrize("noun", [(), *((noun,) for noun in NOUNS), ("apply",), ("doctor",), ("job", "run")])
