@@ -32,6 +32,7 @@ bench: $(READY)  ## Measure; tables on the screen, JSON in dist/benchmarks
 	@$(BIN)/python -m benchmarks.scheduling --json dist/benchmarks/scheduling.json
 	@$(BIN)/python -m benchmarks.crowd --json dist/benchmarks/crowd.json
 	@$(BIN)/python -m benchmarks.engine --json dist/benchmarks/engine.json
+	@$(BIN)/python -m benchmarks.rounds --json dist/benchmarks/rounds.json
 
 format: $(READY)  ## Write the code as `check` wants it
 	$(BIN)/ruff format .
