@@ -52,6 +52,7 @@ from controller.stores.database import Database, open_database
 from controller.stores.serving import newest_specs
 from controller.stores.sources import Sources
 from controller.stores.tokens import first_token
+from controller.uploads import Uploads
 from pipeline_runtime.installed import node_types
 from schemas.errors import Unauthorized, Unreachable
 from schemas.topics import CONTROLLER_PRESENCE
@@ -201,6 +202,7 @@ class Controller:
             records=storage.records,
             writer=writer,
             retention=self._retention,
+            uploads=Uploads(blobs, self._checks, clock=utc_now),
             fleet=FleetDesk(
                 database,
                 collections,

@@ -10,6 +10,7 @@ import os
 import resource
 import select
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,14 +30,16 @@ def check(path: Path, sample: Path) -> dict[str, object]:
     if path.stat().st_size == 0:
         return {"error": "model.onnx is empty"}
     if path.stat().st_size > _MAX_BYTES:
-        return {"error": f"model.onnx has more than {_MAX_BYTES} bytes"}
+        return {"error": f"model.onnx has more than {_MAX_BYTES} bytes; keep its weights in files beside it"}
     try:
         proto = onnx.load(str(path), load_external_data=False)
-        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer):
-            return {"error": "model.onnx keeps weights in other files; save it as one file"}
-        onnx.checker.check_model(proto)
+        if fault := outside_fault(proto, path.parent):
+            return {"error": fault}
+        onnx.checker.check_model(str(path))  # by its path: with its weights it may be larger than protobuf can hold
     except Exception as error:  # noqa: BLE001 - the parser and the checker raise whatever protobuf and C++ raise
         return {"error": f"model.onnx is no valid ONNX model: {_first_line(error)}"}
+    if fault := _opset_fault(proto):
+        return {"error": fault}
     try:
         model = OnnxModel(path)
     except TidemillError as error:
@@ -48,6 +51,37 @@ def check(path: Path, sample: Path) -> dict[str, object]:
     opset = next((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), 0)
     signature = model.signature.model_copy(update={"opset": opset})
     return {"signature": signature.model_dump(mode="json"), "sample": sampled}
+
+
+def outside_fault(proto: onnx.ModelProto, folder: Path) -> str:
+    """What is wrong with the files that the model keeps weights in; empty if nothing is, or there are none."""
+    for tensor in _tensors(proto.graph):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        parts = location.split("/")
+        if not location or location.startswith("/") or "\\" in location or {"", ".", ".."} & set(parts):
+            return f"model.onnx keeps weights in {location!r}, which is no file beside it"
+        if not (folder / location).is_file():
+            return f"model.onnx keeps weights in {location}, which is not among its files; upload it with the model"
+    return ""
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield attribute.t
+            yield from attribute.tensors
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _opset_fault(proto: onnx.ModelProto) -> str:
+    """The highest opset is known by what onnx itself knows: a runtime of that time may know less, and says so."""
+    newest = onnx.defs.onnx_opset_version()
+    opset = next((entry.version for entry in proto.opset_import if entry.domain in {"", "ai.onnx"}), 0)
+    return f"model.onnx is of opset {opset}, and {newest} is the highest that is known here" if opset > newest else ""
 
 
 def _first_line(error: BaseException) -> str:

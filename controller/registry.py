@@ -21,7 +21,7 @@ from controller.stores.models import (
     next_own_model,
     next_version,
     resolve,
-    versions,
+    versions_of_file,
 )
 from controller.stores.runs import move_watermarks
 from schemas.errors import BadInput, Conflict
@@ -108,7 +108,7 @@ class Registry:
 
     def add_file(self, session: Session, *, name: str, file: BlobRef, checked: Checked) -> int | None:
         """Make a version of a checked file; None if some version has that very file. Caller commits."""
-        if any(card.files[MODEL_FILE].digest == file.digest for card in versions(session, model=name)):
+        if next(iter(versions_of_file(session, model=name, digest=file.digest)), None) is not None:
             return None
         now = self._clock()
         version = next_version(session, model=name)

@@ -1,11 +1,13 @@
 """A model version: its files, what goes in and comes out, how good it is, and where it came from."""
 
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
 from schemas.names import BlobRef, FileTree, Identifier, ModelRef, Name
 from schemas.queries import Format
+from schemas.written import Written
 
 MODEL_FILE = "model.onnx"
 
@@ -67,6 +69,7 @@ class Lineage(_Stored):
     params: dict[str, object] = {}  # of the job, as they were then
     base_model: ModelRef | None = None  # as name:version
     base_version: PositiveInt | None = None  # the job's own version before, whose additional outputs it was given
+    imported: str = ""  # from where, if it came from another registry, such as: MLflow run 4f2a…
     reproduces: UUID | None = None  # the run whose data it was trained on again
 
 
@@ -89,3 +92,21 @@ class ModelVersion(_Stored):
     def rows(self) -> int:
         """How many rows it was trained on."""
         return sum(selection.rows for selection in self.lineage.data)
+
+
+class NewVersion(Written):
+    """A version that a person uploads: files that the controller holds already, and what is said of them."""
+
+    files: FileTree  # with model.onnx
+    metrics: dict[Identifier, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    note: Annotated[str, Field(max_length=10_000)] = ""
+    tags: dict[Name, Annotated[str, Field(max_length=500)]] = {}
+    alias: Name | None = None  # that shall stand for it
+    imported: Annotated[str, Field(max_length=500)] = ""  # where it is from
+
+    @field_validator("files")
+    @classmethod
+    def _has_a_model(cls, files: FileTree) -> FileTree:
+        if MODEL_FILE not in files:
+            raise ValueError(f"there is no {MODEL_FILE} among the files; one of them has to be called so")
+        return files

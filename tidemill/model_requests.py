@@ -16,6 +16,7 @@ from schemas.model_views import (
     ModelView,
     VersionView,
 )
+from schemas.models import NewVersion
 from schemas.names import BlobRef
 from schemas.views import ProgressPage
 from tidemill.asking import Asking, path_of, read_as
@@ -48,6 +49,12 @@ class ModelRequests(Asking):
     def model_difference(self, name: str, *, old: int, new: int) -> ModelDifference:
         """What is different between two versions."""
         return read_as(ModelDifference, self._exchange.get(path_of("models", name, "diff"), {"old": old, "new": new}))
+
+    def create_version(self, model: str, new: NewVersion, *, by: str = "") -> VersionView:
+        """Make a version of uploaded files, or learn which one has these very files already."""
+        document = new.model_dump(mode="json")
+        answer = self._exchange.send("POST", path_of("models", model, "versions"), document=document, query=_by(by))
+        return read_as(VersionView, answer)
 
     def gate(self, model: str, version: int) -> list[GateResult]:
         """All that was decided about a version, the newest first."""

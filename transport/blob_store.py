@@ -5,8 +5,10 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +17,8 @@ from schemas.names import BlobDigest, BlobRef
 from transport.blob_writer import BlobWriter, locked_folder, remove_abandoned, sync_folder
 
 _PIECE_BYTES = 1024 * 1024
-_PARTS, _TEMPORARY = "parts", "temporary"
+_PARTS, _TEMPORARY, _SCRATCH = "parts", "temporary", "scratch"
+_LEFT_S = 86400.0
 
 
 class BlobDirectory:
@@ -94,6 +97,17 @@ class BlobDirectory:
     def writer(self) -> BlobWriter:
         """Write a blob piece by piece: ``with store.writer() as writer: …; ref = writer.commit()``."""
         return BlobWriter(self._root / _TEMPORARY / secrets.token_hex(16), self._place, resumable=False)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder on the same disk, for the length of the block; one that a crash left goes a day later."""
+        place = self._root / _SCRATCH
+        place.mkdir(exist_ok=True)
+        for leftover in place.iterdir():
+            if time.time() - leftover.stat().st_mtime > _LEFT_S:
+                shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            yield Path(folder)
 
     def part(self, digest: BlobDigest) -> BlobWriter:
         """Go on writing a blob whose digest is known; what was written before a crash is still there.

@@ -19,6 +19,7 @@ from controller.stores.model_changes import annotate, delete_version
 from controller.stores.models import get_model, get_version
 from schemas.errors import NotFound
 from schemas.model_views import LineageView, ModelDifference, VersionView
+from schemas.models import NewVersion
 from schemas.names import Name
 from schemas.views import ProgressPage
 from schemas.written import Written
@@ -33,6 +34,20 @@ class Remarks(Written):
 
     note: Annotated[str, Field(max_length=10_000)] | None = None
     tags: dict[Name, Annotated[str, Field(max_length=500)] | None] = {}  # None removes one
+
+
+@router.post("/models/{name}/versions", status_code=201)
+async def create_version(name: Name, new: NewVersion, parts: Parts, by: By = "the API") -> VersionView:
+    """Make a version of uploaded files; 201 also for files that are a version already, which is answered then."""
+    checked = await parts.uploads.check(new.files)
+
+    def save(session: Session) -> VersionView:
+        card = parts.uploads.add(session, name=name, new=new, checked=checked, by=by)
+        return version_view(session, name, card.version)
+
+    view = await parts.database.write(save)
+    parts.rollouts.look()
+    return view
 
 
 @router.get("/models/{name}/versions/{version}")

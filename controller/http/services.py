@@ -24,6 +24,7 @@ from controller.settings import ControllerSettings
 from controller.signing_keys import SigningKeys
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
+from controller.uploads import Uploads
 from schemas.broker import BrokerAddress
 from schemas.views import BrokerView
 from transport.blob_store import BlobDirectory
@@ -52,6 +53,7 @@ class Services:
     writer: TaskWriter
     retention: Retention
     fleet: FleetDesk
+    uploads: Uploads
     enrolment: Enrolment
     revocation: Revocation
     secrets: Secrets

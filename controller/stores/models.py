@@ -70,6 +70,13 @@ def versions(session: Session, *, model: str) -> list[ModelVersion]:
     return [ModelVersion.model_validate_json(row.card) for row in version_rows(session, model=model)]
 
 
+def versions_of_file(session: Session, *, model: str, digest: str) -> list[ModelVersion]:
+    """The model's versions whose ``model.onnx`` has these bytes, newest first."""
+    wanted = select(VersionRow.card).where(VersionRow.model == model, VersionRow.file_digest == digest)
+    cards = session.exec(wanted.order_by(col(VersionRow.version).desc()))
+    return [ModelVersion.model_validate_json(card) for card in cards]
+
+
 def get_version_row(session: Session, *, model: str, version: int) -> VersionRow:
     """A version with its note and tags. Raises NotFound."""
     row = session.get(VersionRow, (model, version))

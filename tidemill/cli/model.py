@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import Conflict
-from tidemill.cli import model_alias, model_change, model_compare, model_gate, model_pipeline, model_show
+from tidemill.cli import model_alias, model_change, model_compare, model_gate, model_pipeline, model_show, model_upload
 from tidemill.cli.model_reference import Reference, number_of
 from tidemill.cli.options import Json
 from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, say
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="See and compare models and their versions, move aliases, fetch files, answer messages.", no_args_is_help=True
 )
-for part in (model_show, model_compare, model_gate, model_alias, model_change, model_pipeline):
+for part in (model_show, model_compare, model_gate, model_alias, model_change, model_upload, model_pipeline):
     app.add_typer(part.app)
 
 

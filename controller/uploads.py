@@ -1,0 +1,82 @@
+"""Versions that people bring: their files checked together, as a run's model is, and kept with what is said of them."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from sqlmodel import Session
+
+from controller.model_checks import Checked, ModelChecks
+from controller.registry import CHAMPION
+from controller.stores.model_changes import annotate
+from controller.stores.models import add_version, ensure_model, move_alias, next_version, resolve, versions_of_file
+from schemas.errors import BadInput, NotFound
+from schemas.models import MODEL_FILE, Lineage, ModelVersion, NewVersion
+from schemas.names import BlobRef, FileTree
+from transport.blob_store import BlobDirectory
+
+
+class Uploads:
+    """Where files become versions without a run."""
+
+    def __init__(self, blobs: BlobDirectory, checks: ModelChecks, *, clock: Callable[[], datetime]) -> None:
+        self._blobs, self._checks, self._clock = blobs, checks, clock
+
+    async def check(self, files: FileTree) -> Checked:
+        """Check a model with the files that it came with.
+
+        Raises:
+            BadInput: it cannot be served, or a file is not held, or is of another size; the message says why.
+        """
+        paths = {name: self._held(name, ref) for name, ref in files.items()}
+        if len(paths) == 1:
+            return await self._checks.check(paths[MODEL_FILE])
+        with self._blobs.scratch() as folder:
+            await asyncio.to_thread(_lay_out, folder, paths)
+            return await self._checks.check(folder / MODEL_FILE)
+
+    def add(self, session: Session, *, name: str, new: NewVersion, checked: Checked, by: str) -> ModelVersion:
+        """Make a version, or give the one that has these very files and metrics. Caller commits."""
+        now = self._clock()
+        ensure_model(session, name=name, now=now)
+        for known in versions_of_file(session, model=name, digest=new.files[MODEL_FILE].digest):
+            if (known.files, known.metrics) == (new.files, new.metrics):
+                return known
+        card = ModelVersion(
+            name=name,
+            version=next_version(session, model=name),
+            files=new.files,
+            metrics=new.metrics,
+            signature=checked.signature,
+            sample=self._blobs.put_bytes(checked.sample) if checked.sample is not None else None,
+            lineage=Lineage(imported=new.imported),
+            created_at=now,
+        )
+        first = resolve(session, ref=name) is None
+        add_version(session, card=card, card_blob=self._blobs.put_bytes(card.model_dump_json().encode()))
+        annotate(session, model=name, version=card.version, note=new.note or None, tags=dict(new.tags))
+        moves = {CHAMPION: "the first of its kind"} if first else {}
+        moves |= {new.alias: "uploaded as such"} if new.alias else {}
+        for alias, reason in moves.items():
+            move_alias(session, model=name, alias=alias, version=card.version, reason=reason, now=now, by=by)
+        return card
+
+    def _held(self, name: str, ref: BlobRef) -> Path:
+        """A file's bytes, which stay from now on until a version names them."""
+        try:
+            held = self._blobs.keep_on(ref.digest)
+        except NotFound as error:
+            raise BadInput(f"{name}: the controller holds no {ref.digest}; upload it first") from error
+        if held.size_bytes != ref.size_bytes:
+            raise BadInput(f"{name} has {held.size_bytes} bytes, not {ref.size_bytes}")
+        return self._blobs.path(ref.digest)
+
+
+def _lay_out(folder: Path, paths: Mapping[str, Path]) -> None:
+    """Copies, for a while: onnx takes a link of either kind, to weights, for an attack."""
+    for name, source in paths.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)

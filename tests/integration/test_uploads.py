@@ -1,0 +1,180 @@
+"""Models that people bring: as files, with weights beside them, from MLflow and back."""
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
+
+from tests.integration.api import Api, problem
+from tests.integration.site import Site, controller
+from tests.onnx_graphs import save, times
+
+
+@pytest.fixture(name="site", scope="module")
+def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A controller, and the command beside it."""
+    with controller(tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+def with_weights(folder: Path, factor: float, location: str = "weights.bin", *, write: bool = True) -> Path:
+    """A model that keeps its factor in another file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = onnx.load(str(times(folder / "model.onnx", factor)))
+    (tensor,) = model.graph.initializer
+    tensor.raw_data = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
+    if write:
+        (folder / location).write_bytes(tensor.raw_data)
+    set_external_data(tensor, location, length=len(tensor.raw_data))
+    tensor.ClearField("raw_data")
+    onnx.save(model, str(folder / "model.onnx"))
+    return folder
+
+
+def test_a_model_with_all_that_belongs_to_it(site: Site) -> None:
+    """Files, metrics, note, tags and alias are the version's; the same again is no other; it comes back whole."""
+    times(site.home / "net.onnx", 2.0)
+    (site.home / "labels.json").write_text('["a", "b"]')
+    words = ("model", "create", "iris", "--file", "net.onnx", "--file", "labels.json", "--metric", "accuracy=0.9")
+    more = ("--note", "from the lab", "--tag", "author=ada", "--alias", "candidate")
+    first = site.ask(*words, *more)
+    assert (first["version"], first["metrics"], first["note"], first["tags"]) == (
+        *(1, {"accuracy": 0.9}, "from the lab", {"author": "ada"}),
+    )
+    assert site.ask(*words)["version"] == 1
+    times(site.home / "net.onnx", 3.0)
+    assert site.ask(*words)["version"] == 2
+    aliases = {one["name"]: one["version"] for one in site.ask("model", "show", "iris")["aliases"]}
+    assert aliases == {"champion": 1, "candidate": 1}
+    assert site.run("model", "export", "iris:2", "--output", "iris.tar").returncode == 0
+    with tarfile.open(site.home / "iris.tar") as tar:
+        assert sorted(tar.getnames()) == ["labels.json", "model.onnx"]
+        packed = tar.extractfile("model.onnx")
+        assert packed is not None
+        assert packed.read() == (site.home / "net.onnx").read_bytes()
+    again = site.run("model", "export", "iris:2", "--output", "iris.tar")
+    assert (again.returncode, "holds something already" in again.stderr) == (4, True)
+
+
+def test_weights_in_files_beside_the_model(site: Site) -> None:
+    """They are checked and kept together; one that is missing, or lies elsewhere, is named."""
+    with_weights(site.home / "large", 5.0)
+    made = site.ask("model", "create", "large", "--folder", "large")
+    assert sorted(made["files"]) == ["model.onnx", "weights.bin"]
+    assert site.run("model", "export", "large", "--output", "back").returncode == 0
+    session = ort.InferenceSession(str(site.home / "back/model.onnx"))
+    assert session.run(None, {"x": np.ones((1, 2), np.float32)})[0].tolist() == [[5.0, 5.0]]
+    for location, complaint in {
+        "gone.bin": "keeps weights in gone.bin, which is not among its files",
+        "../outside.bin": "keeps weights in '../outside.bin', which is no file beside it",
+        "/etc/passwd": "keeps weights in '/etc/passwd', which is no file beside it",
+    }.items():
+        with_weights(site.home / "bad", 5.0, location, write=False)
+        refused = site.run("model", "create", "large", "--folder", "bad")
+        assert (refused.returncode, complaint in refused.stderr) == (2, True), refused.stderr
+
+
+def _of_opset(path: Path, opset: int) -> Path:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), str(path))
+    return path
+
+
+def _fails_to_run(path: Path) -> Path:
+    shape = numpy_helper.from_array(np.array([-1, 1009], np.int64), "shape")
+    return save(
+        path,
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3]),
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["m", 1009])],
+        [shape],
+    )
+
+
+def test_what_cannot_be_served_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    """Each with its reason: no model, half of one, an opset of the future, an operator nobody has, one that fails."""
+    good = times(tmp_path / "good.onnx", 2.0).read_bytes()
+    unknown = onnx.load_from_string(good)
+    unknown.graph.node[0].op_type = "Conjure"
+    cases = {
+        "no model.onnx among the files": None,
+        "is empty": b"",
+        "is no valid ONNX model": b"not a model",
+        "no valid ONNX model: ": good[: len(good) // 2],
+        "No Op registered for Conjure": unknown.SerializeToString(),
+        "fails on zeros": _fails_to_run(tmp_path / "fails.onnx").read_bytes(),
+        "opset 999": _of_opset(tmp_path / "future.onnx", 999).read_bytes(),
+    }
+    home = tmp_path / "home"
+    home.mkdir()
+    with Api.running(home) as api:
+        for complaint, content in cases.items():
+            files = {} if content is None else {"model.onnx": api.file("model.onnx", content)["blob"]}
+            told = problem(api.http.post("models/iris/versions", json={"files": files}))
+            assert told.status == 422
+            assert complaint in told.detail, told.detail
+        absent = {"model.onnx": {"digest": f"sha256:{'0' * 64}", "size_bytes": 1}}
+        assert "upload it first" in problem(api.http.post("models/iris/versions", json={"files": absent})).detail
+        held = api.file("model.onnx", good)["blob"]
+        outside = {"model.onnx": held, "../evil": held}
+        assert problem(api.http.post("models/iris/versions", json={"files": outside})).status == 422
+        assert api.http.get("models").json()["items"] == []
+
+
+def test_a_model_goes_to_mlflow_and_comes_back(site: Site) -> None:
+    """What is written has what MLflow reads: the flavour, its signature, its requirements; imported, it is the same."""
+    with_weights(site.home / "there", 7.0)
+    site.ask("model", "create", "there", "--folder", "there", "--metric", "f1=0.5")
+    assert site.run("model", "export", "there", "--output", "mlflow", "--mlflow").returncode == 0
+    described = yaml.safe_load((site.home / "mlflow/MLmodel").read_text())
+    assert described["flavors"]["onnx"]["data"] == "model.onnx"
+    assert described["flavors"]["python_function"]["loader_module"] == "mlflow.onnx"
+    assert json.loads(described["signature"]["inputs"]) == [
+        {"name": "x", "type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2]}}
+    ]
+    assert "onnxruntime" in (site.home / "mlflow/requirements.txt").read_text()
+    back = site.ask("model", "import", "back-again", "mlflow")
+    assert sorted(back["files"]) == ["model.onnx", "weights.bin"]
+    assert back["lineage"]["imported"].startswith("MLflow run ")
+
+
+def test_what_is_no_onnx_model_of_mlflows_is_refused(site: Site) -> None:
+    """A folder without a description, one of another flavour, and one that names a file elsewhere."""
+    folder = site.home / "other"
+    folder.mkdir()
+    none = site.run("model", "import", "other", "other")
+    assert "there is no MLmodel in it" in none.stderr
+    (folder / "MLmodel").write_text("flavors: {sklearn: {pickled_model: model.pkl}}\n")
+    assert "describes no ONNX model" in site.run("model", "import", "other", "other").stderr
+    (folder / "MLmodel").write_text("flavors: {onnx: {data: ../net.onnx}}\n")
+    assert "lies outside of its folder" in site.run("model", "import", "other", "other").stderr
+
+
+def test_mistakes_in_what_is_uploaded_are_named(site: Site) -> None:
+    """Nothing is sent before everything is known to be right."""
+    times(site.home / "a.onnx", 2.0)
+    times(site.home / "b.onnx", 2.0)
+    for words, complaint in {
+        (): "name the model with --file",
+        ("--file", "a.onnx", "--file", "b.onnx"): "a.onnx, b.onnx could each be the model",
+        ("--file", "nowhere.onnx"): "nowhere.onnx is no file",
+        ("--file", "a.onnx", "--metric", "f1=good"): "'good' is no number",
+        ("--file", "a.onnx", "--alias", "a b"): "alias",
+    }.items():
+        refused = site.run("model", "create", "x", *words)
+        assert refused.returncode != 0
+        assert complaint in refused.stderr, refused.stderr
+    assert [model["name"] for model in site.ask("model", "list") if model["name"] == "x"] == []
