@@ -1,6 +1,7 @@
 """The messages that wait for room, and what becomes of those for which there is none."""
 
 from collections import deque
+from collections.abc import Collection
 
 from pipeline_runtime.broker import Message
 from schemas.pipelines import Queue
@@ -40,6 +41,10 @@ class Backlog:
     def put_back(self, message: Message, topic_filter: str) -> None:
         """Put a message at the head of the line again."""
         self._line.appendleft((message, topic_filter))
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Leave out what came by these: somebody has it still, and will bring it again."""
+        self._line = deque(waiting for waiting in self._line if waiting[1] not in keys)
 
     def take(self) -> Waiting:
         """The message that has waited longest."""

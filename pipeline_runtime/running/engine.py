@@ -24,7 +24,7 @@ from pipeline_runtime.running.dead_letters import dead_letter
 from pipeline_runtime.running.delivery import deliver
 from pipeline_runtime.running.inbox import Inbox
 from pipeline_runtime.running.lane import Lane
-from pipeline_runtime.running.lanes import emission, lanes_of
+from pipeline_runtime.running.lanes import emission, emitted_by, lanes_of
 from pipeline_runtime.running.listening import Listening
 from pipeline_runtime.running.loaded import Loaded
 from pipeline_runtime.running.outcomes import Outcomes
@@ -97,6 +97,7 @@ class Engine:
         with self._holding():
             await self._none_in_flight.wait()
             await before.close_stateful()
+            self.backlog.forget({emitted_by(node) for node in before.keeping})  # on disk, for the new nodes to emit
             try:
                 await loaded.open()
                 await self._listen(loaded)

@@ -38,6 +38,7 @@ class Loaded:
     libraries: "Mapping[LibraryName, Library]"
     nodes: dict[str, LiveNode] = field(default_factory=dict)  # by the node's id
     left_out: dict[str, str] = field(default_factory=dict)  # why an optional node does nothing, by its id
+    on_disk: bool = False  # nodes that keep state find it again when they are opened anew
     runs: int = 0  # that have begun with it and not ended
     since: datetime | None = None  # it answers since then
     ways: WayStatistics = field(default_factory=WayStatistics)
@@ -64,6 +65,11 @@ class Loaded:
         """Close every node that is open, for good; what goes wrong with one does not keep the others open."""
         await self._close(self._open)
         self.nodes.clear()  # some know this object: it is let go now, not when the garbage collector comes round
+
+    @property
+    def keeping(self) -> list[str]:
+        """The nodes that have on disk what they have emitted, until its run has ended."""
+        return [step.id for step in self.plan.steps if step.type.keeps_state and self.on_disk]
 
     async def close_stateful(self) -> None:
         """Close the nodes that keep state, so that those of the next version find it whole."""

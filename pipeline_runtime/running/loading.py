@@ -51,7 +51,7 @@ def load(  # noqa: PLR0913 - each is a fact that nothing else tells
     held_libraries = {(library.name, library.path): library for library in before.libraries.values()} if before else {}
     loaded_models: dict[ModelRef, OnnxModel] = {}
     loaded_libraries: dict[LibraryName, Library] = {}
-    loaded = Loaded(plan, version, loaded_models, loaded_libraries)
+    loaded = Loaded(plan, version, loaded_models, loaded_libraries, on_disk=state is not None)
     for step in plan.steps:
         with _optional(loaded, step, optional), named(step):
             model, library = step.links.model, step.links.library

@@ -1,6 +1,7 @@
 """What a window reckons of its rows: added up row by row within a pane, and pane by pane into a window. Pure.
 
-A state is a list of numbers, or of rows, that JSON can hold. Panes are put together in the order of their times.
+A state is a list of numbers, or of rows, that JSON can hold: a number that grew beyond all floats is None from then on.
+Panes are put together in the order of their times.
 """
 
 from abc import ABC, abstractmethod
@@ -73,12 +74,15 @@ class Sum(Aggregate):
     def merge(self, state: State, later: State) -> None:
         """Another sum more."""
         state[0] += later[0]
-        _sum(state, later[1])
-        state[2] += later[2]
+        if later[1] is None:
+            state[1] = None
+        else:
+            _sum(state, later[1])
+            state[2] += later[2]
 
     def result(self, state: State) -> object:
         """The sum."""
-        return _told(state[1] + state[2])
+        return None if state[1] is None else _told(state[1] + state[2])
 
 
 class Mean(Sum):
@@ -86,7 +90,7 @@ class Mean(Sum):
 
     def result(self, state: State) -> object:
         """The mean; of nothing there is none."""
-        return _told((state[1] + state[2]) / state[0]) if state[0] else None
+        return None if state[1] is None or not state[0] else _told((state[1] + state[2]) / state[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +157,29 @@ class Deviation(Aggregate):
     def add(self, state: State, at: int, value: float) -> None:  # noqa: ARG002
         """One more number, as Welford did it."""
         state[0] += 1
-        distance = value - state[1]
-        state[1] += distance / state[0]
-        state[2] += distance * (value - state[1])
+        if state[1] is not None:
+            distance = value - state[1]
+            state[1] += distance / state[0]
+            state[2] += distance * (value - state[1])
+            _forget_the_infinite(state)
 
     def merge(self, state: State, later: State) -> None:
         """Another pane's, as Chan did it."""
         count = state[0] + later[0]
-        if later[0]:
+        if state[1] is None or later[1] is None:
+            state[:] = [count, None, None]
+        elif later[0]:
             distance = later[1] - state[1]
             state[1] += distance * later[0] / count
             state[2] += later[2] + distance * distance * state[0] * later[0] / count
             state[0] = count
+            _forget_the_infinite(state)
 
     def result(self, state: State) -> object:
         """Of fewer than two numbers there is none."""
-        return _told(sqrt(max(state[2], 0.0) / (state[0] - 1))) if state[0] > 1 else None
+        if state[1] is None or state[0] < 2:
+            return None
+        return _told(sqrt(max(state[2], 0.0) / (state[0] - 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +227,20 @@ class Rows(Aggregate):
 
 def _sum(state: State, value: float) -> None:
     """Add to a sum as Neumaier did it: what is too small to be seen in it is kept beside it."""
+    if state[1] is None:
+        return
     before, after = state[1], state[1] + value
     if isinstance(after, int):
         state[1] = after if -_LARGE < after < _LARGE else float(after)
         return
     if isfinite(after):
         state[2] += (before - after) + value if abs(before) >= abs(value) else (value - after) + before
-    state[1] = after
+    state[1] = after if isfinite(after) else None
+
+
+def _forget_the_infinite(state: State) -> None:
+    if not (isfinite(state[1]) and isfinite(state[2])):
+        state[1] = state[2] = None
 
 
 def _told(number: float) -> float | None:

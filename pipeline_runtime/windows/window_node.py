@@ -44,6 +44,7 @@ class WindowNode(BatchNode):
         self._results = 0  # how many there were
         self._waiting: deque[Result] = deque()  # for a run behind the node
         self._delivered: list[int] = []  # but perhaps still on disk
+        self._unkept: set[Run] = set()  # whose rows are in the windows, and not on disk
         self._last_row_s = 0.0  # on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
 
@@ -100,6 +101,9 @@ class WindowNode(BatchNode):
         rows: list[Row] = []
         told: list[object] = []  # for each message an error, or the results of windows
         for value, run in zip(values, runs, strict=True):
+            if run in self._unkept:  # it is asked again, as `on_error` says: its row is in the windows already
+                told.append([])
+                continue
             try:
                 row = self._row(value, run, now)
                 closed = self._windows.add(*row)
@@ -113,7 +117,9 @@ class WindowNode(BatchNode):
             self._save(rows, [result for results in told if isinstance(results, list) for result in results])
         except sqlite3.Error as error:
             failure = BadPayload(f"what is in the windows cannot be kept: {error}")
-            told = [self._instead(results, failure) for results in told]
+            told = [self._instead(results, run, failure) for results, run in zip(told, runs, strict=True)]
+        else:
+            self._unkept.difference_update(runs)
         answers = [self._answer(results, run) for results, run in zip(told, runs, strict=True)]
         self._emit()
         self._arm()
@@ -131,10 +137,12 @@ class WindowNode(BatchNode):
             self._windows.late = 0
         return results
 
-    def _instead(self, results: object, failure: BadPayload) -> object:
+    def _instead(self, results: object, run: Run, failure: BadPayload) -> object:
         """What becomes of a message whose row is not on disk: it fails; the windows that it closed do not."""
         if isinstance(results, list):
             self._waiting += results
+            self._unkept.add(run)
+            run.when_settled(partial(self._unkept.discard, run))
             return failure
         return results
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from math import inf, isfinite
 
 import orjson
 
@@ -24,6 +25,7 @@ from pipeline_runtime.windows.windows import Closed
 from schemas.errors import BadPayload
 
 _SINCE = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST = 2**62  # of whole numbers; beyond, they are floats
 _EARLIEST, _LATEST = -2_208_988_800_000_000, 221_845_392_000_000_000  # the years 1900 and 9000, in µs
 _PLAIN: Mapping[str, Callable[[], Aggregate]] = {
     "count": Count,
@@ -70,10 +72,8 @@ class WindowRows:
         at = now if self._time is None else self._at(self._time.evaluate(value, topic, levels), now)
         given = [expression.evaluate(value, topic, levels) for expression in self._expressions]
         values = [given[place] for place in self._places]
-        for aggregate, name, one in zip(self.aggregates, self._names, values, strict=True):
-            if aggregate.numbers and one is not None and type(one) not in {int, float}:
-                raise BadPayload(f"values.{name}: {_shown(one)} is no number")
-        return key, at, values
+        checked = zip(self.aggregates, self._names, values, strict=True)
+        return key, at, [None if one is None else _kept(aggregate, name, one) for aggregate, name, one in checked]
 
     def _at(self, given: object, now: int) -> int:
         at = _microseconds(given)
@@ -91,12 +91,39 @@ class WindowRows:
         return told | ({"late": late} if self._time is not None else {})
 
 
+def _kept(aggregate: Aggregate, name: str, one: object) -> object:
+    """A value that lies on disk as it is. Raises BadPayload for what cannot, or is no number where one is needed."""
+    if not aggregate.numbers:
+        if _json(one) is None:
+            raise BadPayload(f"values.{name}: {_shown(one)} has no form in JSON")
+        return one
+    if isinstance(one, bool) or not isinstance(one, int | float):
+        raise BadPayload(f"values.{name}: {_shown(one)} is no number")
+    try:
+        number = one if -_LARGEST < one < _LARGEST else float(one)
+    except OverflowError:
+        number = inf
+    if not isfinite(number):
+        raise BadPayload(f"values.{name}: {_shown(one)} lies beyond all numbers that can be reckoned with")
+    return number
+
+
+def _json(value: object) -> bytes | None:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # such as bytes, or whole numbers of more than 64 bits
+        return None
+
+
 def _key(text: str, key: object) -> str:
     if isinstance(key, float) and key.is_integer():
         key = int(key)
     if not isinstance(key, str | int | float):
         raise BadPayload(f"by: {text} gives {_shown(key)}, which is no key; make it a text, a number or a truth value")
-    return orjson.dumps(key).decode()
+    written = _json(key)
+    if written is None or written == b"null":
+        raise BadPayload(f"by: {text} gives {_shown(key)}, which has no form in JSON")
+    return written.decode()
 
 
 def _microseconds(given: object) -> int:
@@ -120,5 +147,5 @@ def _iso(at: int) -> str:
 
 
 def _shown(value: object) -> str:
-    text = orjson.dumps(value).decode()
+    text = (_json(value) or repr(value).encode()).decode()
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -138,6 +138,75 @@ async def test_a_new_version_takes_up_the_open_windows(tmp_path: Path) -> None:
         assert made.bodies() == [{"count": 3}, {"count": 2}]
 
 
+async def test_a_swap_gives_no_result_twice(tmp_path: Path) -> None:
+    """Results that wait for room while the version changes are those that lie on disk: each comes once, in order."""
+    spec = nodes(size=10, time="ts", by="m")
+    async with desk(spec, state=tmp_path, queue={"in_flight": 1}) as made:
+        for machine in "abcd":
+            await made.answered({"ts": 1, "m": machine}, "in/1")
+        with holding(made) as held:
+            closing = made.hand_in({"ts": 11, "m": "a"}, "in/1")  # closes all four; the others begin runs of their own
+            await until(lambda: len(held) == 1)
+            swap = asyncio.create_task(made.load(spec, version=2, state=tmp_path, queue={"in_flight": 1}))
+            await until(lambda: made.engine._held > 0)
+            held[0](None)
+            await closing.acknowledged.wait()
+            await swap
+            for count in (2, 3, 4):
+                await until(lambda count=count: len(held) >= count)  # type: ignore[misc]
+                held[count - 1](None)
+        await made.answered({"ts": 12, "m": "a"}, "in/1")
+        assert (len(held), made.bodies()) == (4, [])
+
+
+async def test_a_row_that_is_asked_again_counts_once(tmp_path: Path) -> None:
+    """As `on_error` has it when the disk did not take it the first time."""
+    async with desk(nodes(count=2), state=tmp_path, on_error={"retry": 1, "backoff": "1ms"}) as made:
+        other = sqlite3.connect(tmp_path / "w" / "windows.sqlite")
+        other.executescript(
+            "CREATE TABLE once (n); INSERT INTO once VALUES (1);"
+            "CREATE TRIGGER full BEFORE INSERT ON journal WHEN (SELECT count(*) FROM once)"
+            " BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+        letter = made.hand_in({}, "in/1")
+        other.execute("DELETE FROM once")
+        other.commit()
+        await letter.acknowledged.wait()
+        other.close()
+        assert made.letters() == []
+        await made.answered({}, "in/1")
+        assert made.bodies() == [{"count": 2}]
+
+
+async def test_numbers_beyond_all_floats_are_none_and_stay_so(tmp_path: Path) -> None:
+    """Their sum, mean and deviation are null, also after a restart in the middle."""
+    values = {"s": {"of": "v", "use": "sum"}, "m": {"of": "v", "use": "mean"}, "d": {"of": "v", "use": "stddev"}}
+    spec = nodes(count=4, values=values)
+    async with desk(spec, state=tmp_path) as made:
+        for _ in range(3):
+            await made.answered({"v": 1.7e308}, "in/1")
+    async with desk(spec, state=tmp_path) as made:
+        await made.answered({"v": 1.0}, "in/1")
+        assert made.bodies() == [{"count": 4, "s": None, "m": None, "d": None}]
+
+
+async def test_what_json_has_no_form_for_costs_its_own_message(tmp_path: Path) -> None:
+    """A value that is a function of the expression language, and an infinite one, beside messages that are right."""
+    values = {"last": {"of": "bad ? $sum : v", "use": "last"}, "sum": {"of": "n = 0 ? 1e308 * 10 : n", "use": "sum"}}
+    async with desk(nodes(count=2, by="k", values=values), state=tmp_path) as made:
+        rows = [
+            {"k": 1, "v": 1, "n": 1},
+            {"k": 1, "bad": True, "n": 1},
+            {"k": 1, "v": 1, "n": 0},
+            {"k": 1, "v": 2, "n": 2},
+        ]
+        letters = [made.hand_in(row, "in/1") for row in rows]
+        for letter in letters:
+            await letter.acknowledged.wait()
+        assert len(made.letters()) == 2
+        assert made.bodies() == [{"key": 1, "count": 2, "last": 2, "sum": 3}]
+
+
 async def test_a_result_whose_run_did_not_end_is_given_again(tmp_path: Path) -> None:
     """It lies on disk until it is published."""
     store = WindowStore(tmp_path / "w")
