@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from uuid import uuid4
 
+from controller.archives import Archives
 from controller.brokers.access import BrokerAccess
 from controller.brokers.dynamic_security import DynamicSecurity
 from controller.brokers.edge_accounts import EdgeAccounts, FileAccounts
@@ -165,6 +166,7 @@ class Controller:
         self._sender = BlobSender(blob_link, blobs, rate_bytes_s=rate, refused=self._revocation.names)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
         self._checks = ModelChecks()
+        uploads = Uploads(blobs, self._checks, clock=utc_now)
         gatekeeper = Gatekeeper(blobs, Scorer(), clock=utc_now)
         registry = Registry(database, blobs, self._checks, gatekeeper, self._rollouts.promoted, clock=utc_now)
         secrets = Secrets(database, storage.secrets_key, blobs, clock=utc_now)
@@ -202,7 +204,8 @@ class Controller:
             records=storage.records,
             writer=writer,
             retention=self._retention,
-            uploads=Uploads(blobs, self._checks, clock=utc_now),
+            uploads=uploads,
+            archives=Archives(database, blobs, storage.keys, uploads, settings.trusted_keys, clock=utc_now),
             fleet=FleetDesk(
                 database,
                 collections,

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from schemas.broker import BrokerAddress, check_broker_url
-from schemas.names import Duration, Identifier
+from schemas.names import Duration, Identifier, PublicKey
 from transport.settings_file import FileSettings, read_settings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -37,6 +37,7 @@ class ControllerSettings(FileSettings):
     control_url: str | None = None  # default: SQLite in data_dir
     collections_url: str | None = None  # default: another SQLite in data_dir
     collections_query_url: str | None = None  # on PostgreSQL: as whom people's queries run; default: collections_url
+    trusted_keys: tuple[PublicKey, ...] = ()  # of other controllers, whose models may be imported
     sources: dict[Identifier, SecretStr] = {}  # databases that queries may read, by name: SQLAlchemy URLs
     upload_mb: PositiveInt = 2048  # the largest file that may be uploaded
     query_timeout_s: Duration = 300.0

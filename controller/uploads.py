@@ -30,7 +30,7 @@ class Uploads:
         Raises:
             BadInput: it cannot be served, or a file is not held, or is of another size; the message says why.
         """
-        paths = {name: self._held(name, ref) for name, ref in files.items()}
+        paths = {name: self.held(name, ref) for name, ref in files.items()}
         if len(paths) == 1:
             return await self._checks.check(paths[MODEL_FILE])
         with self._blobs.scratch() as folder:
@@ -63,8 +63,8 @@ class Uploads:
             move_alias(session, model=name, alias=alias, version=card.version, reason=reason, now=now, by=by)
         return card
 
-    def _held(self, name: str, ref: BlobRef) -> Path:
-        """A file's bytes, which stay from now on until a version names them."""
+    def held(self, name: str, ref: BlobRef) -> Path:
+        """A file's bytes, which stay from now on until a version names them. Raises BadInput if they are not here."""
         try:
             held = self._blobs.keep_on(ref.digest)
         except NotFound as error:

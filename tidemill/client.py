@@ -113,6 +113,10 @@ class Client(
             )
         return ref
 
+    def download_blob(self, ref: BlobRef, to: Path) -> None:
+        """Fetch a file by its digest, which is checked."""
+        self._save(path_of("blobs", ref.digest), ref, to)
+
 
 def blob_ref(path: Path) -> BlobRef:
     """The name that a file's bytes have as a blob."""

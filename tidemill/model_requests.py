@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from schemas.archives import SignedArchive
 from schemas.errors import NotFound
 from schemas.gates import Decision, GateResult
 from schemas.model_views import (
@@ -16,9 +17,9 @@ from schemas.model_views import (
     ModelView,
     VersionView,
 )
-from schemas.models import NewVersion
+from schemas.models import ModelVersion, NewVersion
 from schemas.names import BlobRef
-from schemas.views import ProgressPage
+from schemas.views import Page, ProgressPage
 from tidemill.asking import Asking, path_of, read_as
 
 
@@ -55,6 +56,16 @@ class ModelRequests(Asking):
         document = new.model_dump(mode="json")
         answer = self._exchange.send("POST", path_of("models", model, "versions"), document=document, query=_by(by))
         return read_as(VersionView, answer)
+
+    def model_archive(self, model: str, version: int | None = None) -> SignedArchive:
+        """All that is said of a model's versions, or of one, signed by the controller."""
+        return read_as(SignedArchive, self._exchange.get(path_of("models", model, "archive"), {"version": version}))
+
+    def import_archive(self, archive: SignedArchive, *, name: str | None, trust: str | None) -> list[ModelVersion]:
+        """Make versions of an archive whose blobs were uploaded; returns those that were not there yet."""
+        document = {"archive": archive.model_dump(mode="json"), "name": name, "trust": trust}
+        answer = self._exchange.send("POST", "model-archives", document=document)
+        return list(read_as(Page[ModelVersion], answer).items)
 
     def gate(self, model: str, version: int) -> list[GateResult]:
         """All that was decided about a version, the newest first."""

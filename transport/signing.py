@@ -46,11 +46,24 @@ class SigningKey:
             raise BadInput(f"{path} holds a {type(private).__name__}; an Ed25519 key is needed")
         return cls(private)
 
+    def sign_text(self, text: str) -> str:
+        """The signature of a text, in base64. The text has to say what it is, so that it passes for nothing else."""
+        return base64.b64encode(self._private.sign(text.encode())).decode()
+
     def sign(self, manifest: Manifest) -> SignedManifest:
         """Sign the manifest's exact bytes."""
         payload = manifest.to_wire()
         signature = base64.b64encode(self._private.sign(payload)).decode()
         return SignedManifest(payload=payload.decode(), key_id=self.key_id, signature=signature)
+
+
+def check_text(text: str, signature: str, public_key: str) -> None:
+    """Raise Untrusted unless the owner of this key signed this text."""
+    try:
+        raw = base64.b64decode(signature, validate=True)
+        Ed25519PublicKey.from_public_bytes(_read_public_key(public_key)).verify(raw, text.encode())
+    except (InvalidSignature, ValueError) as error:
+        raise Untrusted(f"it was altered: its signature by the key {key_id(public_key)} does not fit") from error
 
 
 def verify(payload: bytes, trusted: Collection[str], *, edge: EdgeName) -> Manifest:

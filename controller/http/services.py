@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from controller.archives import Archives
 from controller.data.ingestion import Ingestion
 from controller.enrolment import Enrolment
 from controller.fleets.desk import FleetDesk
@@ -54,6 +55,7 @@ class Services:
     retention: Retention
     fleet: FleetDesk
     uploads: Uploads
+    archives: Archives
     enrolment: Enrolment
     revocation: Revocation
     secrets: Secrets

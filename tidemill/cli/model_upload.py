@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import BadInput, Conflict
-from tidemill.cli.model_reference import Reference, number_of
+from tidemill.cli.model_reference import Reference, names_version, number_of
 from tidemill.cli.options import Json, Name, pairs_of
 from tidemill.cli.output import amount, pairs, print_json, say
 from tidemill.cli.session import connect
@@ -53,12 +53,17 @@ def create_version(  # noqa: PLR0913, PLR0917 - what can be said of a version
 def import_version(
     context: typer.Context,
     name: Name,
-    path: Annotated[Path, typer.Argument(help="A model folder of MLflow's, or one that holds it.")],
-    note: Note = "",
+    path: Annotated[Path, typer.Argument(help="An archive of another controller's, or a model folder of MLflow's.")],
     alias: Alias = None,
+    trust: Annotated[
+        str | None, typer.Option(metavar="ed25519:…", help="The public key of the controller that signed the archive.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a version of a model that MLflow saved with its ONNX flavour."""
+    """Take in the versions of an archive that another controller wrote, or a model that MLflow saved as ONNX."""
+    if path.is_file():
+        _import_archive(context, name, path, trust, as_json=as_json)
+        return
     from tidemill.mlflow_folders import find_mlflow, read_mlflow  # noqa: PLC0415 - see the package's first line
 
     found = find_mlflow(path)
@@ -66,7 +71,7 @@ def import_version(
         raise BadInput(f"{path} is no model folder of MLflow's: there is no MLmodel in it")
     files, origin = read_mlflow(found)
     with connect(context) as client:
-        version = _upload(client, name, files, {"note": note, "alias": alias, "imported": origin})
+        version = _upload(client, name, files, {"alias": alias, "imported": origin})
     _tell(version, as_json=as_json)
 
 
@@ -74,16 +79,26 @@ def import_version(
 def export_version(
     context: typer.Context,
     reference: Reference,
-    output: Annotated[Path, typer.Option(help="A folder to write into, or a file that ends in .tar.")],
+    output: Annotated[
+        Path,
+        typer.Option(help="A folder, a file ending in .tar, or one ending in .tidemill: for another controller."),
+    ],
     mlflow: Annotated[bool, typer.Option("--mlflow", help="As a model folder of MLflow's.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a version's files into a folder or a tar archive; with --mlflow as MLflow reads them."""
+    """Write a version's files into a folder or a tar archive, with --mlflow as MLflow reads them.
+
+    For another controller all versions of iris, or one such as iris:3, are written with everything that is said of
+    them, signed by this controller.
+    """
     from tidemill.mlflow_folders import write_mlflow  # noqa: PLC0415 - see the package's first line
     from tidemill.version_files import write_tar  # noqa: PLC0415
 
     if output.exists() and (output.is_file() or any(output.iterdir())):
         raise Conflict(f"{output} holds something already; choose another with --output")
+    if output.suffix == ".tidemill":
+        _export_archive(context, reference, output, as_json=as_json)
+        return
     packed = output.suffix == ".tar"
     with connect(context) as client, tempfile.TemporaryDirectory() as scratch:
         version = client.model_version(*number_of(client, reference))
@@ -100,6 +115,33 @@ def export_version(
         print_json({"output": str(output), "version": version.model_dump(mode="json")})
     else:
         say(f"wrote {version.name}:{version.version} to {output}")
+
+
+def _export_archive(context: typer.Context, reference: str, output: Path, *, as_json: bool) -> None:
+    from tidemill.model_archives import export_model  # noqa: PLC0415 - see the package's first line
+
+    with connect(context) as client:
+        name, version = number_of(client, reference) if names_version(reference) else (reference, None)
+        archive = export_model(client, name, version, output)
+    numbers = [one.card.version for one in archive.versions]
+    if as_json:
+        print_json({"output": str(output), "versions": numbers})
+    else:
+        say(f"wrote versions {', '.join(map(str, numbers))} of {name} to {output}")
+
+
+def _import_archive(context: typer.Context, name: str, path: Path, trust: str | None, *, as_json: bool) -> None:
+    from tidemill.model_archives import import_model  # noqa: PLC0415 - see the package's first line
+
+    with connect(context) as client:
+        made = import_model(client, path, name=name, trust=trust)
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in made])
+    else:
+        say(
+            "\n".join(f"{one.name}:{one.version}, from {one.lineage.imported}" for one in made)
+            or "all is there already"
+        )
 
 
 def _upload(client: "Client", name: str, files: "Mapping[str, Path]", said: "Mapping[str, object]") -> "VersionView":

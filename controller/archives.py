@@ -1,0 +1,147 @@
+"""Models that leave for another controller, and those that come from one."""
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from pydantic import ValidationError
+from sqlmodel import Session
+
+from controller.model_checks import Checked
+from controller.signing_keys import SigningKeys
+from controller.stores.database import Database
+from controller.stores.model_changes import annotate, tags_of
+from controller.stores.models import (
+    add_version,
+    aliases,
+    ensure_model,
+    get_model,
+    get_version_row,
+    move_alias,
+    next_version,
+    resolve,
+    version_rows,
+    versions_of_file,
+)
+from controller.stores.tables import VersionRow
+from controller.uploads import Uploads
+from schemas.archives import ArchivedVersion, ModelArchive, SignedArchive
+from schemas.errors import BadInput, Untrusted
+from schemas.models import MODEL_FILE, ModelVersion
+from schemas.names import PublicKey
+from transport.blob_store import BlobDirectory
+from transport.signing import check_text, key_id
+
+
+class Archives:
+    """Where models leave and arrive; their bytes go as blobs, before or after."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobDirectory,
+        keys: SigningKeys,
+        uploads: Uploads,
+        trusted: Collection[PublicKey],
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database, self._blobs, self._keys, self._uploads = database, blobs, keys, uploads
+        self._trusted, self._clock = trusted, clock
+
+    async def write(self, model: str, version: int | None) -> SignedArchive:
+        """All versions of a model, or one. Raises NotFound."""
+
+        def read(session: Session) -> ModelArchive:
+            row = get_model(session, name=model)
+            only = [get_version_row(session, model=model, version=version)] if version else None
+            rows = only or list(reversed(version_rows(session, model=model)))
+            there = {one.version for one in rows}
+            return ModelArchive(
+                name=model,
+                description=row.description,
+                versions=tuple(_archived(one) for one in rows),
+                aliases={one.alias: one.version for one in aliases(session, model=model) if one.version in there},
+                at=self._clock(),
+            )
+
+        payload = (await self._database.read(read)).model_dump_json()
+        key = self._keys.newest
+        return SignedArchive(payload=payload, public_key=key.public_key, signature=key.sign_text(payload))
+
+    async def read(self, signed: SignedArchive, name: str | None, trust: PublicKey | None) -> list[ModelVersion]:
+        """Make versions of an archive whose blobs are held; those that are there already are left out.
+
+        Numbers stay where they are free. Every model is checked as an upload is.
+
+        Raises:
+            Untrusted: it was altered, or nobody said that its signer is to be trusted.
+            BadInput: it is no archive, or a model in it cannot be served, or a file is not held; nothing has changed.
+        """
+        archive = self._trusted_archive(signed, trust)
+        checked = [(one, await self._uploads.check(one.card.files)) for one in archive.versions]
+        for one in archive.versions:
+            for ref in one.blobs:
+                self._uploads.held(ref.digest, ref)
+        signer = key_id(signed.public_key)
+        return await self._database.write(lambda session: self._add(session, archive, name, checked, signer))
+
+    def _trusted_archive(self, signed: SignedArchive, trust: PublicKey | None) -> ModelArchive:
+        check_text(signed.payload, signed.signature, signed.public_key)
+        own = {key_id(key) for key in (*self._keys.public_keys, *self._trusted, *([trust] if trust else []))}
+        signer = key_id(signed.public_key)
+        if signer in self._keys.retired:
+            raise Untrusted(f"the archive is signed with {signer}, a key that was retired here")
+        if signer not in own:
+            raise Untrusted(
+                f"the archive is signed by a controller that nobody trusts here: {signed.public_key}. If that is its "
+                "key (`tidemill key list` there), say so with --trust, or put it under trusted_keys in controller.toml"
+            )
+        try:
+            return ModelArchive.model_validate_json(signed.payload)
+        except ValidationError as error:
+            raise BadInput(f"its signer wrote what is no archive of models: {error.errors()[0]['msg']}") from error
+
+    def _add(
+        self,
+        session: Session,
+        archive: ModelArchive,
+        name: str | None,
+        checked: list[tuple[ArchivedVersion, Checked]],
+        signer: str,
+    ) -> list[ModelVersion]:
+        model, now = name or archive.name, self._clock()
+        row = ensure_model(session, name=model, now=now)
+        row.description = row.description or archive.description
+        made: dict[int, ModelVersion] = {}
+        for one, found in checked:
+            if card := self._new_card(session, model, one, found, signer):
+                text = card.model_dump_json()
+                add_version(session, card=card, card_blob=self._blobs.put_bytes(text.encode()))
+                annotate(session, model=model, version=card.version, note=one.note or None, tags=dict(one.tags))
+                made[one.card.version] = card
+        by = f"import from {signer}"
+        for alias, number in archive.aliases.items():
+            if number in made and resolve(session, ref=f"{model}@{alias}") is None:
+                to = made[number].version
+                move_alias(session, model=model, alias=alias, version=to, reason="as it was there", now=now, by=by)
+        return list(made.values())
+
+    def _new_card(
+        self, session: Session, model: str, one: ArchivedVersion, checked: Checked, signer: str
+    ) -> ModelVersion | None:
+        card = one.card
+        for known in versions_of_file(session, model=model, digest=card.files[MODEL_FILE].digest):
+            if (known.files, known.metrics) == (card.files, card.metrics):
+                return None
+        following = next_version(session, model=model)
+        number = max(card.version, following)
+        run = f", run {card.lineage.run_id}" if card.lineage.run_id else ""
+        origin = f"{card.name}:{card.version} of the controller with key {signer}{run}"
+        lineage = card.lineage.model_copy(update={"run_id": None, "imported": origin})
+        sample = self._blobs.put_bytes(checked.sample) if checked.sample is not None else None
+        changes = {"name": model, "version": number, "lineage": lineage, "sample": sample}
+        return card.model_copy(update={**changes, "signature": checked.signature})
+
+
+def _archived(row: VersionRow) -> ArchivedVersion:
+    return ArchivedVersion(card=ModelVersion.model_validate_json(row.card), note=row.note, tags=tags_of(row))
