@@ -4,6 +4,8 @@ import socket
 import ssl
 from contextlib import suppress
 
+from transport.publish_packets import Published, read_publish
+
 _PIECE_BYTES = 64 * 1024
 
 
@@ -18,6 +20,11 @@ class BufferedSocket:
     def collect(self) -> None:
         """From now on write only when ``flush`` is called, so that many small messages go in one piece."""
         self._unsent = bytearray()
+
+    @property
+    def collecting(self) -> bool:
+        """Whether what is sent waits for ``flush``."""
+        return self._unsent is not None
 
     def send(self, buffer: bytes | bytearray) -> int:
         """Write, or collect; returns how many bytes were taken."""
@@ -59,6 +66,20 @@ class BufferedSocket:
         start = self._at
         self._at = min(start + buffer_size, len(self._piece))
         return self._piece[start : self._at]
+
+    def fill(self) -> None:
+        """Read a piece, if all of the one before was asked for."""
+        if self._at == len(self._piece):
+            with suppress(BlockingIOError, ssl.SSLWantReadError, OSError):  # if it is broken, who reads next is told
+                self._piece, self._at = self._connection.recv(_PIECE_BYTES), 0
+
+    def take_publish(self) -> Published | None:
+        """The message that comes next, if it is whole in what was read; else it is for who reads byte by byte."""
+        found = read_publish(self._piece, self._at)
+        if found is None:
+            return None
+        message, self._at = found
+        return message
 
     def pending(self) -> int:
         """How many bytes were read from the network and not asked for yet."""

@@ -30,6 +30,7 @@ class NetworkLoop:
         self._number = -1  # of its file
         self._flush_is_due = False
         self._unwritten: list[int] = []  # packet ids of QoS 0 messages
+        self._sent_at_once = 0  # how many went past paho, as a negative number
         self.send_ack = client.acknowledge
 
     def start(self, link: Link) -> None:
@@ -50,6 +51,11 @@ class NetworkLoop:
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
         """Queue a message."""
+        if qos == 0 and self._client.send_at_once(topic, payload, retain=retain):
+            self._sent_at_once -= 1  # packet ids are positive
+            self._unwritten.append(self._sent_at_once)
+            self._want_write()
+            return self._sent_at_once
         packet_id = self._client.send(topic, payload, qos=qos, retain=retain)
         if qos == 0:
             self._unwritten.append(packet_id)
@@ -109,9 +115,10 @@ class NetworkLoop:
             self._unwritten.clear()
 
     def _read(self) -> None:
-        code = self._client.loop_read()
-        while code == 0 and self._client.unread_bytes:
-            code = self._client.loop_read()
+        taken, code = self._client.take_publishes(), 0
+        while code == 0 and (self._client.unread_bytes or not taken):
+            code, taken = int(self._client.loop_read()), True
+            self._client.take_publishes()
         self._note(code)
 
     def _want_write(self) -> None:

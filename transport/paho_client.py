@@ -15,6 +15,7 @@ from schemas.errors import TidemillError, Unauthorized, Unreachable, Untrusted
 from transport.buffered_socket import BufferedSocket
 from transport.link import Link
 from transport.outbox import IN_FLIGHT
+from transport.publish_packets import write_puback, write_publish
 from transport.subscription import Message
 from transport.tls import client_context
 
@@ -63,7 +64,7 @@ class PahoClient(paho.Client):
             want_write: Called when there is something to write; for that, paho never writes where somebody publishes.
             tell_written: Tell of QoS 0 messages that were written; it takes paho some microseconds each.
         """
-        self._link, self._post = link, post
+        self._link, self._post, self._want_write = link, post, want_write
         if tell_written:
             self.on_publish = lambda _c, _u, mid, _r, _p: post(link.published, mid)
         self.on_connect = self._connected
@@ -85,9 +86,54 @@ class PahoClient(paho.Client):
             if queued.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:  # its packet id was that of one still in flight
                 return queued.mid
 
+    def send_at_once(self, topic: str, payload: bytes, *, retain: bool) -> bool:
+        """Write a message of QoS 0 past paho; False if paho has to do it: it has to go behind what waits there."""
+        connection = self._sock
+        if not isinstance(connection, BufferedSocket) or not connection.collecting or self._out_packet:
+            return False
+        packet = write_publish(topic, payload, retain=retain)
+        if packet is None:
+            return False
+        connection.send(packet)
+        return True
+
+    def take_publishes(self) -> bool:
+        """Take messages that have come whole past paho, which makes several objects of each; it reads the rest.
+
+        Returns:
+            Whether there were any.
+        """
+        connection = self._sock
+        if not isinstance(connection, BufferedSocket) or self._in_packet["command"] != 0:  # it is within a packet
+            return False
+        heard = False
+        connection.fill()
+        while self._sock is connection and (published := connection.take_publish()) is not None:
+            heard = True
+            message = Message(
+                topic=published.topic,
+                payload=published.payload,
+                qos=published.qos,
+                retain=published.retain,
+                dup=published.dup,
+                packet_id=published.packet_id,
+                connection=self._connection,
+            )
+            self._post(self._link.arrived, message)
+        if heard:
+            with self._msgtime_mutex:
+                self._last_bytes_received = time.monotonic()  # or paho would take the broker for dead
+        return heard
+
     def acknowledge(self, message: Message) -> None:
         """Queue a PUBACK, unless it would go to another connection than the one that waits for it."""
-        if message.connection == self._connection:
+        if message.connection != self._connection:
+            return
+        connection = self._sock
+        if isinstance(connection, BufferedSocket) and connection.collecting:
+            connection.send(write_puback(message.packet_id))
+            self._want_write()
+        else:
             self.ack(message.packet_id, message.qos)
 
     def free(self) -> None:

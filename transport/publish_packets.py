@@ -1,0 +1,94 @@
+"""PUBLISH packets of MQTT 3.1.1 (§3.3), read from a buffer and written into one, as most of all packets are. Pure.
+
+What is anything else than a whole PUBLISH of QoS 0 or 1 is left for paho, which owns the connection.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+PUBLISH = 0x30
+_DUP, _QOS_1, _QOS_2, _RETAIN = 0x08, 0x02, 0x04, 0x01
+_LONGEST_TOPIC_BYTES = 1000  # what is longer goes by way of paho, which checks it
+
+
+class Published(NamedTuple):
+    """A message as it stands in a packet."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    dup: bool
+    packet_id: int
+
+
+def read_publish(buffer: bytes, start: int) -> tuple[Published, int] | None:
+    """The PUBLISH that begins at a place of a buffer, and where it ends; None if there is none that is whole.
+
+    Also for one of QoS 2, or that is malformed: who reads it otherwise says what is wrong.
+    """
+    size = len(buffer)
+    if start >= size:
+        return None
+    first = buffer[start]
+    if first & 0xF0 != PUBLISH or first & _QOS_2:
+        return None
+    length, at, shift = 0, start + 1, 0
+    while True:
+        if at >= size or shift > 21:
+            return None
+        byte = buffer[at]
+        length |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            break
+        shift += 7
+    end = at + length
+    qos = 1 if first & _QOS_1 else 0
+    if end > size or length < 2 + 2 * qos:
+        return None
+    topic_end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
+    body = topic_end + 2 * qos
+    topic = _topic(buffer[at + 2 : topic_end]) if body <= end else None
+    if topic is None:
+        return None
+    packet_id = buffer[topic_end] << 8 | buffer[topic_end + 1] if qos else 0
+    told = Published(topic, buffer[body:end], qos, bool(first & _RETAIN), bool(first & _DUP), packet_id)
+    return told, end
+
+
+@lru_cache(maxsize=4096)
+def _topic(encoded: bytes) -> str | None:
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def write_publish(topic: str, payload: bytes, *, retain: bool) -> bytes | None:
+    """A PUBLISH of QoS 0; None for a topic that has to be looked at first."""
+    head = _head(topic)
+    if head is None:
+        return None
+    length = len(head) + len(payload)
+    if length < 128:
+        return bytes((PUBLISH | retain, length)) + head + payload
+    digits = bytearray((PUBLISH | retain,))
+    while length >= 128:
+        digits.append(length & 0x7F | 0x80)
+        length >>= 7
+    digits.append(length)
+    return bytes(digits) + head + payload
+
+
+@lru_cache(maxsize=4096)
+def _head(topic: str) -> bytes | None:
+    encoded = topic.encode()
+    if not 0 < len(encoded) <= _LONGEST_TOPIC_BYTES or "+" in topic or "#" in topic or "\x00" in topic:
+        return None
+    return len(encoded).to_bytes(2, "big") + encoded
+
+
+def write_puback(packet_id: int) -> bytes:
+    """The answer to a PUBLISH of QoS 1."""
+    return bytes((0x40, 2, packet_id >> 8, packet_id & 0xFF))
