@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections import Counter
+from io import FileIO
 
 from edge_agent.serving.worker_protocol import SOUND_S
 from pipeline_runtime.running.crash_guard import MARK_BYTES, marked
@@ -20,7 +21,7 @@ class CrashWatch:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - close() closes it
+        self._file: FileIO | None = None  # of a pipeline that is never begun with there is none to close
         self._early_ends = 0
         self._strikes: Counter[str] = Counter()
         self._deadly: dict[str, None] = {}
@@ -28,6 +29,8 @@ class CrashWatch:
     @property
     def fd(self) -> int:
         """The file for the mark, for the worker to inherit."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - close() closes it
         return self._file.fileno()
 
     @property
@@ -65,4 +68,5 @@ class CrashWatch:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
