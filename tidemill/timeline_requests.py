@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 
-from schemas.views import ChangeView, MaintenanceWindowView, ServingView
+from schemas.deployment_views import ChangeView, MaintenanceWindowView, ServingView
 from tidemill.asking import Asking, path_of
 
 

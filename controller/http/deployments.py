@@ -15,8 +15,9 @@ from controller.rollouts.view import deployment_view, rollout_view
 from controller.stores.rollouts import newest_rollout, rollouts
 from controller.stores.serving import get_deployment, list_deployments
 from controller.stores.serving_changes import delete_deployment
+from schemas.deployment_views import DeploymentView, RolloutView
 from schemas.errors import BadInput
-from schemas.views import DeploymentView, Page, RolloutView, Undeployed
+from schemas.views import Page, Undeployed
 from schemas.written import Written
 
 router = APIRouter(tags=["deployments"])

@@ -9,8 +9,9 @@ from controller.http.services import Parts
 from controller.stores.changes import changes
 from controller.stores.servings import servings
 from controller.stores.tables import ChangeRow, ServingRow
+from schemas.deployment_views import ChangeView, ServingView
 from schemas.names import EdgeName, Name
-from schemas.views import ChangeView, Page, ServingView
+from schemas.views import Page
 
 router = APIRouter(tags=["timeline"])
 

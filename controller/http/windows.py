@@ -10,8 +10,9 @@ from controller.rollouts.windows import open_until, opens_next
 from controller.stores.edges import labels_of, list_edges
 from controller.stores.tables import EdgeRow
 from controller.stores.windows import delete_window, list_windows
+from schemas.deployment_views import MaintenanceWindowView
 from schemas.maintenance import MaintenanceWindow
-from schemas.views import MaintenanceWindowView, Page
+from schemas.views import Page
 
 router = APIRouter(tags=["maintenance windows"])
 

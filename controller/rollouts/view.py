@@ -9,9 +9,9 @@ from controller.stores.edges import list_edges, report_of
 from controller.stores.rollouts import get_rollout, newest_rollout, placements
 from controller.stores.tables import EdgeRow, PlacementRow, RolloutRow
 from controller.wanted import chooses
+from schemas.deployment_views import DeployedView, DeploymentView, RolloutView
 from schemas.deployments import DeploymentSpec, RolloutPlan
 from schemas.rollouts import EdgeState, RolloutState
-from schemas.views import DeployedView, DeploymentView, RolloutView
 
 
 def rollout_view(row: RolloutRow) -> RolloutView:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.deployment_views import ChangeView, DeploymentView
 from schemas.errors import Conflict
 from schemas.rollouts import EdgeState, RolloutState
-from schemas.views import ChangeView, DeploymentView
 from tests.e2e.world import World, until
 from tests.onnx_graphs import times
 

@@ -17,6 +17,7 @@ from controller.stores.rollouts import newest_rollout, rollouts
 from controller.stores.serving import add_pipeline, get_deployment, save_deployment
 from controller.stores.tables import EdgeRow
 from controller.wanted import wanted_on
+from schemas.deployment_views import ChangeView, DeployedView, DeploymentView, RolloutView
 from schemas.deployments import DeploymentSpec
 from schemas.manifest import WantedPipeline
 from schemas.models import MODEL_FILE, ModelVersion, Signature
@@ -24,7 +25,6 @@ from schemas.names import BlobRef
 from schemas.pipelines import PipelineSpec
 from schemas.report import Capabilities, PipelineState, PipelineStatus, Report, Returned, SinceSwap
 from schemas.rollouts import RolloutState
-from schemas.views import ChangeView, DeployedView, DeploymentView, RolloutView
 
 T0 = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SCORING = PipelineSpec.model_validate(

@@ -9,7 +9,7 @@ from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, pri
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
-    from schemas.views import DeployedView, DeploymentView, RolloutView
+    from schemas.deployment_views import DeployedView, DeploymentView, RolloutView
 
 app = typer.Typer(help="See what edges shall run, whether they do, and move them to it.", no_args_is_help=True)
 

@@ -11,7 +11,7 @@ from tidemill.cli.output import Columns, print_list
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
-    from schemas.views import ChangeView, ServingView
+    from schemas.deployment_views import ChangeView, ServingView
 
 app = typer.Typer(help="See what changed, when and why, and which version answered where.", no_args_is_help=True)
 

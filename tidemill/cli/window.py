@@ -9,7 +9,7 @@ from tidemill.cli.output import Columns, ago, pairs, print_json, print_list, say
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
-    from schemas.views import MaintenanceWindowView
+    from schemas.deployment_views import MaintenanceWindowView
 
 app = typer.Typer(help="See maintenance windows and delete them; apply makes them.", no_args_is_help=True)
 
