@@ -1,4 +1,4 @@
-"""A peer: the least that could do the work with the client and the codec that pipelines have, in one thread.
+"""A peer: the least that could do the work with paho and the codec that pipelines have, in one thread.
 
 It reads and writes in large pieces, checks nothing, counts nothing, and survives no error.
 """
