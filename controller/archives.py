@@ -20,13 +20,13 @@ from controller.stores.models import (
     next_version,
     resolve,
     version_rows,
-    versions_of_file,
+    versions,
 )
 from controller.stores.tables import VersionRow
 from controller.uploads import Uploads
 from schemas.archives import ArchivedVersion, ModelArchive, SignedArchive
 from schemas.errors import BadInput, Untrusted
-from schemas.models import MODEL_FILE, ModelVersion
+from schemas.models import ModelVersion
 from schemas.names import PublicKey
 from transport.blob_store import BlobDirectory
 from transport.signing import check_text, key_id
@@ -113,8 +113,10 @@ class Archives:
         row = ensure_model(session, name=model, now=now)
         row.description = row.description or archive.description
         made: dict[int, ModelVersion] = {}
+        there = [(card.files, card.metrics) for card in versions(session, model=model)]
         for one, found in checked:
-            if card := self._new_card(session, model, one, found, signer):
+            if (one.card.files, one.card.metrics) not in there:
+                card = self._new_card(session, model, one, found, signer)
                 text = card.model_dump_json()
                 add_version(session, card=card, card_blob=self._blobs.put_bytes(text.encode()))
                 annotate(session, model=model, version=card.version, note=one.note or None, tags=dict(one.tags))
@@ -128,15 +130,13 @@ class Archives:
 
     def _new_card(
         self, session: Session, model: str, one: ArchivedVersion, checked: Checked, signer: str
-    ) -> ModelVersion | None:
+    ) -> ModelVersion:
         card = one.card
-        for known in versions_of_file(session, model=model, digest=card.files[MODEL_FILE].digest):
-            if (known.files, known.metrics) == (card.files, card.metrics):
-                return None
         following = next_version(session, model=model)
         number = max(card.version, following)
         run = f", run {card.lineage.run_id}" if card.lineage.run_id else ""
         origin = f"{card.name}:{card.version} of the controller with key {signer}{run}"
+        origin += f"; before that {card.lineage.imported}" if card.lineage.imported else ""
         lineage = card.lineage.model_copy(update={"run_id": None, "imported": origin})
         sample = self._blobs.put_bytes(checked.sample) if checked.sample is not None else None
         changes = {"name": model, "version": number, "lineage": lineage, "sample": sample}

@@ -38,12 +38,23 @@ class Uploads:
             return await self._checks.check(folder / MODEL_FILE)
 
     def add(self, session: Session, *, name: str, new: NewVersion, checked: Checked, by: str) -> ModelVersion:
-        """Make a version, or give the one that has these very files and metrics. Caller commits."""
+        """Make a version, or annotate the one that has these very files and metrics. Caller commits."""
         now = self._clock()
         ensure_model(session, name=name, now=now)
-        for known in versions_of_file(session, model=name, digest=new.files[MODEL_FILE].digest):
-            if (known.files, known.metrics) == (new.files, new.metrics):
-                return known
+        first = resolve(session, ref=name) is None
+        card = self._known(session, name, new) or self._made(session, name, new, checked, now)
+        annotate(session, model=name, version=card.version, note=new.note or None, tags=dict(new.tags))
+        moves = {CHAMPION: "the first of its kind"} if first else {}
+        moves |= {new.alias: "uploaded as such"} if new.alias else {}
+        for alias, reason in moves.items():
+            move_alias(session, model=name, alias=alias, version=card.version, reason=reason, now=now, by=by)
+        return card
+
+    def _known(self, session: Session, name: str, new: NewVersion) -> ModelVersion | None:
+        there = versions_of_file(session, model=name, digest=new.files[MODEL_FILE].digest)
+        return next((one for one in there if (one.files, one.metrics) == (new.files, new.metrics)), None)
+
+    def _made(self, session: Session, name: str, new: NewVersion, checked: Checked, now: datetime) -> ModelVersion:
         card = ModelVersion(
             name=name,
             version=next_version(session, model=name),
@@ -54,13 +65,7 @@ class Uploads:
             lineage=Lineage(imported=new.imported),
             created_at=now,
         )
-        first = resolve(session, ref=name) is None
         add_version(session, card=card, card_blob=self._blobs.put_bytes(card.model_dump_json().encode()))
-        annotate(session, model=name, version=card.version, note=new.note or None, tags=dict(new.tags))
-        moves = {CHAMPION: "the first of its kind"} if first else {}
-        moves |= {new.alias: "uploaded as such"} if new.alias else {}
-        for alias, reason in moves.items():
-            move_alias(session, model=name, alias=alias, version=card.version, reason=reason, now=now, by=by)
         return card
 
     def held(self, name: str, ref: BlobRef) -> Path:

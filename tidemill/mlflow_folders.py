@@ -13,6 +13,7 @@ import yaml
 
 from schemas.errors import BadInput, NotFound
 from schemas.models import MODEL_FILE, ModelVersion, TensorSpec
+from tidemill.version_files import files_in
 
 DESCRIPTION = "MLmodel"
 _NUMPY = {"float": "float32", "double": "float64", "string": "str", "bool": "bool"}
@@ -44,8 +45,8 @@ def read_mlflow(folder: Path) -> tuple[dict[str, Path], str]:
     if not model.is_file():
         raise NotFound(f"{folder / DESCRIPTION} names {data}, which is not there")
     files = {MODEL_FILE: model}
-    for extra in sorted(model.parent.rglob("*")):  # weights beside it
-        if extra.is_file() and extra != model and extra.name not in _NOT_FILES:
+    for extra in files_in(model.parent):  # weights beside it
+        if extra != model and extra.name not in _NOT_FILES:
             files[str(extra.relative_to(model.parent))] = extra
     run = described.get("run_id") or described.get("model_uuid") or "unknown"
     return files, f"MLflow run {run}, {described.get('utc_time_created') or 'of an unknown time'}"

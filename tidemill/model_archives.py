@@ -14,6 +14,7 @@ from schemas.errors import BadInput, Untrusted
 from schemas.models import ModelVersion
 from schemas.names import BlobRef
 from tidemill.client import Client
+from transport.signing import check_text
 
 SUFFIX = ".tidemill"
 _MANIFEST = "manifest.json"
@@ -49,9 +50,10 @@ def import_model(client: Client, path: Path, *, name: str | None, trust: str | N
     try:
         with tarfile.open(path, "r:") as tar, tempfile.TemporaryDirectory() as folder:
             signed = _manifest(tar)
+            check_text(signed.payload, signed.signature, signed.public_key)  # before anything of it is sent
             missing = {_place(ref): ref for ref in _blobs(ModelArchive.model_validate_json(signed.payload))}
             for member in tar:  # nothing is ever extracted by the name that it has
-                if member.isreg() and (ref := missing.pop(member.name, None)) is not None:
+                if member.isreg() and not member.issparse() and (ref := missing.pop(member.name, None)) is not None:
                     client.upload(_checked(tar, member, ref, Path(folder) / "blob"))
     except (tarfile.TarError, ValidationError, EOFError, OSError) as error:
         raise BadInput(f"{path} is no whole archive of models: {error}") from error

@@ -21,7 +21,7 @@ def gathered(files: Sequence[Path], folder: Path | None) -> dict[str, Path]:
     if folder is not None:
         if not folder.is_dir():
             raise BadInput(f"{folder} is no folder")
-        pairs += [(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*")) if path.is_file()]
+        pairs += [(str(path.relative_to(folder)), path) for path in files_in(folder)]
     for place, path in pairs:
         if not path.is_file():
             raise BadInput(f"{path} is no file")
@@ -29,6 +29,15 @@ def gathered(files: Sequence[Path], folder: Path | None) -> dict[str, Path]:
             raise BadInput(f"{found[place]} and {path} have one place in the version: {place}")
         found[place] = path
     return _with_model(found)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Every file of a folder, whose bytes lie in it. Raises BadInput for a link: it may lead anywhere."""
+    found = sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    links = [path for path in found if path.is_symlink()]
+    if links:
+        raise BadInput(f"{links[0]} is a link; put the file itself there")
+    return found
 
 
 def _with_model(found: dict[str, Path]) -> dict[str, Path]:

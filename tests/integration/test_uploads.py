@@ -49,19 +49,20 @@ def test_a_model_with_all_that_belongs_to_it(site: Site) -> None:
     assert (first["version"], first["metrics"], first["note"], first["tags"]) == (
         *(1, {"accuracy": 0.9}, "from the lab", {"author": "ada"}),
     )
-    assert site.ask(*words)["version"] == 1
+    again = site.ask(*words, "--note", "from the other lab", "--alias", "tried")
+    assert (again["version"], again["note"], again["tags"]) == (1, "from the other lab", {"author": "ada"})
     times(site.home / "net.onnx", 3.0)
     assert site.ask(*words)["version"] == 2
     aliases = {one["name"]: one["version"] for one in site.ask("model", "show", "iris")["aliases"]}
-    assert aliases == {"champion": 1, "candidate": 1}
+    assert aliases == {"champion": 1, "candidate": 1, "tried": 1}
     assert site.run("model", "export", "iris:2", "--output", "iris.tar").returncode == 0
     with tarfile.open(site.home / "iris.tar") as tar:
         assert sorted(tar.getnames()) == ["labels.json", "model.onnx"]
         packed = tar.extractfile("model.onnx")
         assert packed is not None
         assert packed.read() == (site.home / "net.onnx").read_bytes()
-    again = site.run("model", "export", "iris:2", "--output", "iris.tar")
-    assert (again.returncode, "holds something already" in again.stderr) == (4, True)
+    taken = site.run("model", "export", "iris:2", "--output", "iris.tar")
+    assert (taken.returncode, "holds something already" in taken.stderr) == (4, True)
 
 
 def test_weights_in_files_beside_the_model(site: Site) -> None:
@@ -161,6 +162,18 @@ def test_what_is_no_onnx_model_of_mlflows_is_refused(site: Site) -> None:
     assert "describes no ONNX model" in site.run("model", "import", "other", "other").stderr
     (folder / "MLmodel").write_text("flavors: {onnx: {data: ../net.onnx}}\n")
     assert "lies outside of its folder" in site.run("model", "import", "other", "other").stderr
+
+
+def test_a_link_in_a_folder_is_not_followed(site: Site) -> None:
+    """It may lead to what nobody meant to upload: in a folder of one's own, and in one of MLflow's."""
+    (site.home / "secret").write_text("what nobody shall have")
+    for folder, words in {"own": ("create", "linked", "--folder", "own"), "flow": ("import", "linked", "flow")}.items():
+        (site.home / folder).mkdir()
+        times(site.home / folder / "model.onnx", 2.0)
+        (site.home / folder / "MLmodel").write_text("flavors: {onnx: {data: model.onnx}}\n")
+        (site.home / folder / "extra").symlink_to(site.home / "secret")
+        refused = site.run("model", *words)
+        assert (refused.returncode, "extra is a link" in refused.stderr) == (2, True), refused.stderr
 
 
 def test_mistakes_in_what_is_uploaded_are_named(site: Site) -> None:
