@@ -53,6 +53,9 @@ class Subscription(Protocol):
     async def close(self) -> None:
         """Unsubscribe; a persistent session keeps nothing more for this filter."""
 
+    async def cease(self) -> None:
+        """Unsubscribe, but go on taking what the broker holds for this subscription already."""
+
 
 class Broker(Protocol):
     """A connection that comes back by itself when it breaks."""
@@ -65,3 +68,10 @@ class Broker(Protocol):
 
     def publish(self, publication: Publication, told: Told) -> None:
         """Send as soon as there is a connection. Raises TooLarge."""
+
+    async def flush(self) -> bool:
+        """Wait until the broker has handled all that it was told, and what it sent until then is here.
+
+        Returns:
+            False: it went away meanwhile, so that neither is known.
+        """

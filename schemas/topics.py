@@ -67,9 +67,14 @@ def shared(group: str, topic_filter: str) -> str:
     return f"$share/{group}/{topic_filter}"
 
 
+def is_shared(topic_filter: str) -> bool:
+    """Whether a group shares the messages of this filter."""
+    return topic_filter.startswith("$share/")
+
+
 def unshared(topic_filter: str) -> str:
     """The filter of the topics that are delivered, without the group that shares them."""
-    return topic_filter.split("/", 2)[2] if topic_filter.startswith("$share/") else topic_filter
+    return topic_filter.split("/", 2)[2] if is_shared(topic_filter) else topic_filter
 
 
 def check_syntax(topic_filter: str) -> str:

@@ -162,7 +162,7 @@ class Link:
 
         ``refused`` is called if the broker refuses the subscription after a reconnection.
         """
-        listener = Listener(topic_filter, qos=qos, take=take, refused=refused, close=self._leave)
+        listener = Listener(topic_filter, qos=qos, take=take, refused=refused, close=self._leave, cease=self.cease)
         await self._make(listener)
         return listener
 
@@ -209,13 +209,27 @@ class Link:
                 while self._up and topic_filter in self._unwanted:
                     await self._changed.wait()
 
-    async def flush(self) -> None:
-        """Return when the broker has handled everything that was sent before, acknowledgements included.
+    def cease(self, topic_filter: str) -> None:
+        """Unsubscribe, but hold or hand on what the broker sends still for a subscription to the same topics.
 
-        MQTT has no such packet; ending a subscription that never was is answered in its turn. Without a connection, or
-        when the broker does not answer in time, it returns all the same.
+        Without a connection it is done as soon as there is one.
+        """
+        if self._up:
+            self._left[self._client.unsubscribe(topic_filter)] = topic_filter
+        if self._up or (self._persistent and not self._closed):
+            self._unwanted.add(topic_filter)
+
+    async def flush(self) -> bool:
+        """Wait until the broker has handled everything that was sent before, acknowledgements included.
+
+        MQTT has no such packet; ending a subscription that never was is answered in its turn. What the broker sent
+        before its answer has arrived then.
+
+        Returns:
+            False: there is no connection, or no answer in time.
         """
         await self.unsubscribe(_NEVER_SUBSCRIBED)
+        return self._up and _NEVER_SUBSCRIBED not in self._unwanted
 
     # What follows is called by the client, on the event loop, in the order in which it happened.
 
@@ -227,7 +241,8 @@ class Link:
         if not self._persistent:
             self._unwanted.clear()  # the new session knows nothing of them
         self._left = {self._client.unsubscribe(topic_filter): topic_filter for topic_filter in self._unwanted}
-        self._asked = {self._client.subscribe(entry.filter, entry.qos): entry.filter for entry in self._inbox}
+        wanted = [entry for entry in self._inbox if entry.filter not in self._unwanted]
+        self._asked = {self._client.subscribe(entry.filter, entry.qos): entry.filter for entry in wanted}
         self._greet_if_subscribed()
         self._outbox.connected()
 
@@ -281,10 +296,7 @@ class Link:
 
     def _leave(self, topic_filter: str) -> None:
         self._inbox.remove(topic_filter)
-        if self._up:
-            self._left[self._client.unsubscribe(topic_filter)] = topic_filter
-        if self._up or (self._persistent and not self._closed):
-            self._unwanted.add(topic_filter)
+        self.cease(topic_filter)
 
     def _greet_if_subscribed(self) -> None:
         if self._greeting and not self._asked:

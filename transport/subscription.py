@@ -136,14 +136,19 @@ class Listener:
         take: Callable[[Message], None],
         refused: Callable[[TidemillError], None],
         close: Callable[[str], None],
+        cease: Callable[[str], None],
     ) -> None:
         self.filter, self.qos = topic_filter, qos
         self.offer = take
-        self._refused, self._close = refused, close
+        self._refused, self._close, self._cease = refused, close, cease
 
     async def close(self) -> None:
         """Unsubscribe."""
         self._close(self.filter)
+
+    async def cease(self) -> None:
+        """Unsubscribe, but go on taking what the broker holds for this subscription already."""
+        self._cease(self.filter)
 
     def end(self, error: TidemillError | None = None) -> list[Message]:
         """Nothing is left, for nothing waits here."""

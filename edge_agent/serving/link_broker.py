@@ -29,3 +29,8 @@ class LinkBroker:
     def publish(self, publication: Publication, told: Told) -> None:
         """Publish."""
         self._link.send(publication.topic, publication.payload, told, qos=publication.qos, retain=publication.retain)
+
+    async def flush(self) -> bool:
+        """Wait for the connection, and then for the broker."""
+        await self._link.ready()
+        return await self._link.flush()

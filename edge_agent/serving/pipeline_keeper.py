@@ -3,7 +3,10 @@
 wanted ──▶ start ─▶ Load ─▶ Load (swap) ─▶ … ─ended▶ pause ─▶ start
    ├ paused ─▶ Stop ─▶ idle ─▶ start
    │                            └ other packages ─▶ Stop ─▶ start
-   └ no longer ─▶ Stop ─▶ have the broker forget its session ─▶ gone
+   └ no longer ─▶ Leave, if it was one of several ─▶ Stop ─▶ have the broker forget its session ─▶ gone
+
+What a group shares, the broker gives to one of its sessions and keeps for that one alone, also while its worker is
+away: whoever ends the session must have answered it. For that a worker is started once more if need be.
 """
 
 import asyncio
@@ -20,13 +23,15 @@ from edge_agent.serving.memory_watch import too_large
 from edge_agent.serving.pipeline_sessions import PipelineSessions
 from edge_agent.serving.pipeline_standing import Standing
 from edge_agent.serving.ready import ReadyPipeline
+from edge_agent.serving.replicas import as_replica
 from edge_agent.serving.state_folders import StateFolders
 from edge_agent.serving.worker_process import WorkerProcess, worker_process
-from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Show, WorkerStatus
+from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Leave, Left, Show, WorkerStatus
 from schemas.broker import BrokerAddress
 from schemas.errors import TidemillError, Unreachable
 from schemas.pipelines import Outcome
 from schemas.report import PipelineState, PipelineStatus
+from schemas.topics import is_shared, unshared
 from transport.mqtt import connect
 
 log = logging.getLogger(__name__)
@@ -59,6 +64,10 @@ class PipelineKeeper:
         self._sessions, self._states = remembered.sessions, remembered.states
         self._on_change = on_change
         self._wanted: ReadyPipeline | None = None
+        self._farewell: ReadyPipeline | None = (
+            None  # when no longer wanted: to answer with what the session still holds
+        )
+        self._has_left = False  # it holds nothing any more, or nothing that can be answered
         self._news = asyncio.Event()
         self._standing = Standing(name)
         self._pause_s = FIRST_PAUSE_S
@@ -66,13 +75,28 @@ class PipelineKeeper:
         self._worker: WorkerProcess | None = None
         self._asked: dict[UUID, asyncio.Future[tuple[Outcome, ...]]] = {}
 
-    def want(self, pipeline: ReadyPipeline | None) -> None:
-        """Run this from now on; None: be gone. Wanting the same again changes nothing."""
+    def want(self, pipeline: ReadyPipeline) -> None:
+        """Run this from now on. Wanting the same again changes nothing."""
         if pipeline == self._wanted:
             return
-        if pipeline is None or not pipeline.is_named_otherwise(self._wanted):
+        if not pipeline.is_named_otherwise(self._wanted):
             self._watch.forgive()
-        self._wanted = pipeline
+        self._wanted, self._farewell, self._has_left = pipeline, None, False
+        self._news.set()
+
+    def leave(self, others: ReadyPipeline | None) -> None:
+        """Be gone, and leave no message behind that another replica would have answered. May be said again.
+
+        Args:
+            others: The pipeline as the other replicas here have it, by which this one's last messages are answered too.
+                While it is paused, they wait. None: there are no others, and what was wanted last does it.
+        """
+        last = self._wanted if self._wanted is not None and not self._wanted.spec.paused else self._farewell
+        farewell = as_replica(others) if others is not None else last and as_replica(last)
+        if self._wanted is None and farewell == self._farewell:
+            return
+        self._watch.forgive()
+        self._wanted, self._farewell = None, farewell
         self._news.set()
 
     async def outcomes(self, count: int) -> tuple[Outcome, ...]:
@@ -111,7 +135,7 @@ class PipelineKeeper:
     async def _keep(self) -> None:
         while True:
             self._news.clear()
-            wanted = self._wanted
+            wanted = self._due
             if wanted is None:
                 if await self._forgotten():
                     return
@@ -130,21 +154,27 @@ class PipelineKeeper:
             except Exception as error:  # whatever it is, it must not end the keepers of other pipelines
                 log.exception("pipeline not kept", extra={"pipeline": self._name})
                 reason = f"{type(error).__name__}: {error}"
-            if (now := self._wanted) is None:
+            if self._wanted is None and self._standing.told.state is PipelineState.FAILED:
+                log.warning("left with messages", extra={"pipeline": self._name, "reason": self._standing.told.reason})
+                self._has_left = True
+            if (now := self._due) is None:
                 continue
-            if now.spec.paused or now.packages != wanted.packages:
+            if not reason:
                 self._standing.worker_replaced()
-            else:
+            elif not now.spec.paused:
                 await self._pause(reason, lived_s=asyncio.get_running_loop().time() - began)
 
     async def _one_life(self, wanted: ReadyPipeline) -> str:
-        """From a worker's start to its end; returns why it ended."""
+        """From a worker's start to its end; returns why it ended, and nothing if it was asked to."""
         self._tell(WorkerStatus(state=PipelineState.STARTING, reason="its worker starts"))
         stale = self._sessions.filters(self._name) - wanted.filters
+        topics = {unshared(topic_filter) for topic_filter in wanted.filters}
+        replaced = {topic_filter for topic_filter in stale if unshared(topic_filter) in topics}
         order = Connect(
             broker=self._broker,
             client_id=self._client_id,
-            stale_filters=tuple(sorted(stale)),
+            stale_filters=tuple(sorted(stale - replaced)),
+            replaced_filters=tuple(sorted(replaced)),
             mark_fd=self._watch.fd if self._watch.careful else None,
             deadly=self._watch.deadly,
             state=self._states and self._states.of(self._name),
@@ -162,26 +192,45 @@ class PipelineKeeper:
                 self._worker = None
                 following.cancel()
                 watching.cancel()
-            return await worker.end()
+            asked = worker.ending
+            reason = await worker.end()
+            return "" if asked else reason
 
     async def _watch_memory(self, worker: WorkerProcess) -> None:
         await worker.kill(await too_large(worker.pid, self._memory_mb))
 
     def _memory_mb(self) -> int | None:
-        return self._wanted.spec.memory_mb if self._wanted else None
+        return self._due.spec.memory_mb if self._due else None
+
+    @property
+    def _due(self) -> ReadyPipeline | None:
+        """What a worker should run: what is wanted, or what is owed to the other replicas before this one goes."""
+        is_replica = any(is_shared(topic_filter) for topic_filter in self._sessions.filters(self._name))
+        return self._wanted or (self._farewell if is_replica and not self._has_left else None)
 
     def _hear(self, answer: Answer) -> None:
         if isinstance(answer, WorkerStatus):
             self._tell(answer)
             self._note_session(answer)
+        elif isinstance(answer, Left):
+            self._has_left = self._wanted is None
+            self._news.set()
         elif (asked := self._asked.get(answer.ask)) and not asked.done():
             asked.set_result(answer.outcomes)
 
     async def _follow(self, worker: WorkerProcess, packages: tuple[Path, ...]) -> None:
-        """Tell the worker what is wanted, whenever that changes; a process that has imported packages keeps to them."""
-        while (wanted := self._wanted) is not None and wanted.packages == packages and not wanted.spec.paused:
-            self._sessions.remember(self._name, self._sessions.filters(self._name) | wanted.filters)
-            await worker.send(wanted.as_order())
+        """Tell the worker what is wanted, whenever that changes; a process that has imported packages keeps to them.
+
+        One that leaves the other replicas has left: if it is wanted again, another one is started.
+        """
+        leaving = False
+        while (due := self._due) is not None and due.packages == packages and not due.spec.paused:
+            if leaving and self._wanted is not None:
+                break
+            self._sessions.remember(self._name, self._sessions.filters(self._name) | due.filters)
+            await worker.send(due.as_order())
+            if leaving := self._wanted is None:
+                await worker.send(Leave())
             await self._news.wait()
             self._news.clear()
         await worker.end()

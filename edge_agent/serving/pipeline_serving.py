@@ -1,6 +1,6 @@
 """Serves one pipeline over one MQTT connection, as its orders say; in a worker or in a person's command.
 
-Connect ─▶ Load ─▶ Load … ─▶ Stop, or the orders end
+Connect ─▶ Load ─▶ Load … ─▶ (Leave ─▶) Stop, or the orders end
 """
 
 import asyncio
@@ -12,7 +12,19 @@ from pathlib import Path
 from edge_agent.serving.importing import make_importable
 from edge_agent.serving.link_broker import LinkBroker
 from edge_agent.serving.serving_words import shadowed, since_swap
-from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Load, Order, Show, Shown, Stop, WorkerStatus
+from edge_agent.serving.worker_protocol import (
+    SOUND_S,
+    Answer,
+    Connect,
+    Leave,
+    Left,
+    Load,
+    Order,
+    Show,
+    Shown,
+    Stop,
+    WorkerStatus,
+)
 from pipeline_runtime.compiling.graph import compile as compile_graph
 from pipeline_runtime.installed import node_types
 from pipeline_runtime.running.crash_guard import CrashGuard
@@ -61,6 +73,8 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
     ):
         for topic_filter in first.stale_filters:
             tasks.create_task(link.unsubscribe(topic_filter), name="leave a stale topic")
+        for topic_filter in first.replaced_filters:
+            link.cease(topic_filter)
         guard = CrashGuard(first.mark_fd, frozenset(first.deadly))
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         engine = Engine(
@@ -78,6 +92,8 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
                 break
             if isinstance(order, Load):
                 serving.want(order)
+            elif isinstance(order, Leave):
+                serving.leave()
             elif isinstance(order, Show):
                 tell(Shown(ask=order.ask, outcomes=engine.outcomes.newest(order.count)))
         for helper in helpers:
@@ -101,6 +117,7 @@ class _Serving:
         self._link, self._engine, self._tell, self._state = link, engine, tell, state
         self._wanted: Load | None = None
         self._served: Load | None = None
+        self._leaving = False
         self._news = asyncio.Event()
         self._trouble = ""  # why what is wanted is not what is served
         self._unloadable = ""  # its content_id, if it will never be
@@ -108,6 +125,11 @@ class _Serving:
     def want(self, order: Load) -> None:
         """Load this next; one that is waiting is passed over."""
         self._wanted = order
+        self._news.set()
+
+    def leave(self) -> None:
+        """Once what is wanted is loaded, have the broker give no more to this one, and say when all is answered."""
+        self._leaving = True
         self._news.set()
 
     async def load_newest(self) -> None:
@@ -123,6 +145,9 @@ class _Serving:
                 self._tell(self.status())
             else:
                 await self._load(self._wanted)
+            if self._leaving and self._served is not None:
+                await self._engine.leave_groups()
+                self._tell(Left())
 
     async def _load(self, order: Load) -> None:
         try:

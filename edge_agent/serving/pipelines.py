@@ -63,7 +63,7 @@ class PipelineSupervisor:
             later = set(coming).difference(wanted)
             unwanted |= {worker for worker in self._sessions.names if pipeline_of(worker) not in later}
         for worker in unwanted.difference(workers):
-            self._keeper(worker).want(None)
+            self._keeper(worker).leave(wanted.get(pipeline_of(worker)))
         for worker, pipeline in workers.items():
             self._keeper(worker).want(pipeline)
 

@@ -1,8 +1,10 @@
 """The workers of a pipeline that has several: what they are called, and how they do together."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from edge_agent.serving.ready import ReadyPipeline
 from schemas.report import PipelineState, PipelineStatus, SinceSwap
 
 _WORST_FIRST = (
@@ -22,6 +24,12 @@ def worker_names(pipeline: str, replicas: int) -> tuple[str, ...]:
 def pipeline_of(worker: str) -> str:
     """The pipeline that a worker belongs to."""
     return worker.split("~", maxsplit=1)[0]
+
+
+def as_replica(pipeline: ReadyPipeline) -> ReadyPipeline:
+    """The pipeline as one of several workers has it, whether or not it is to have several now."""
+    spec = pipeline.spec.model_copy(update={"replicas": max(2, pipeline.spec.replicas)})
+    return replace(pipeline, spec=spec)
 
 
 def together(statuses: Sequence[PipelineStatus]) -> PipelineStatus:

@@ -27,6 +27,7 @@ class WorkerProcess:
         self._pipeline = pipeline
         self._last_words = ""
         self._silent = False
+        self.ending = False  # it was asked to
         self._why = ""
         self._log = asyncio.create_task(self._pass_on_log(), name=f"log of {pipeline}")
 
@@ -66,6 +67,7 @@ class WorkerProcess:
 
     async def end(self) -> str:
         """Have it end, by force if it takes too long; returns in words why it ended. May be called again."""
+        self.ending = True
         if not self._why:
             with suppress(TimeoutError):
                 async with asyncio.timeout(0 if self._silent else GRACE_S):

@@ -51,6 +51,7 @@ class Connect(_Line):
     client_id: str
     keep_session: bool = True  # the broker keeps messages while the worker is away
     stale_filters: tuple[str, ...] = ()  # what that session may be subscribed to from before
+    replaced_filters: tuple[str, ...] = ()  # this too, but what came by them is still to be answered
     mark_fd: NonNegativeInt | None = None  # cautious: one message at a time, and the one in hand is marked here
     deadly: tuple[str, ...] = ()  # marks of messages that are not to be tried again
     state: Path | None = None  # a folder that outlives the process, for what nodes must not lose
@@ -92,13 +93,19 @@ class Show(_Line):
     count: PositiveInt
 
 
+class Leave(_Line):
+    """Agent → worker: share no messages with other replicas any more, answer those that you have, and say ``Left``."""
+
+    order: Literal["leave"] = "leave"
+
+
 class Stop(_Line):
     """Agent → worker: end what is in flight, then end. The same as when stdin closes."""
 
     order: Literal["stop"] = "stop"
 
 
-Order = Connect | Load | Show | Stop
+Order = Connect | Load | Show | Leave | Stop
 
 _ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="order")])
 
@@ -134,7 +141,13 @@ class Shown(_Line):
     outcomes: tuple[Outcome, ...]
 
 
-Answer = WorkerStatus | Shown
+class Left(_Line):
+    """Worker → agent: the broker holds nothing for this worker that a replica should have answered."""
+
+    line: Literal["left"] = "left"
+
+
+Answer = WorkerStatus | Shown | Left
 
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="line")])
 

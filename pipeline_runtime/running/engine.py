@@ -140,6 +140,21 @@ class Engine:
             self.guard.relax()
             self._look()
 
+    async def leave_groups(self) -> None:
+        """Take part in no sharing of messages any more, once all that was given to this one is answered.
+
+        A broker keeps for the session what it has given to one of a group, and to no other; whoever ends the session
+        loses it. A pipeline that has stopped itself answers nothing, and leaves without.
+        """
+        await self._listening.leave_groups()
+        received, flushed = -1, False
+        while not self.stopped and not (flushed and received == self.counters.received):
+            received = self.counters.received
+            flushed = await self.broker.flush()
+            while (self._runs or self.backlog) and not self.stopped:
+                await self._none_in_flight.wait()
+                await asyncio.sleep(0)  # the next ones begin in a turn of their own
+
     async def drain(self, timeout_s: float) -> None:
         """Begin no more runs, end those in flight, give up on late ones: the broker sends their messages again."""
         self._held += 1

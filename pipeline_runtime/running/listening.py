@@ -44,6 +44,12 @@ class Listening:
             await self._subscriptions.pop(key).close()
         self._subscriptions |= fresh
 
+    async def leave_groups(self) -> None:
+        """Take no new share of what a group shares; what was given to this one already still comes."""
+        for (_, _, group), subscription in self._subscriptions.items():
+            if group:
+                await subscription.cease()
+
     async def _subscribe(self, key: Subscribed) -> Subscription:
         topic_filter, qos, group = key
         return await self._broker.subscribe(topic_filter, qos, partial(self._take, topic_filter), group=group)

@@ -49,6 +49,10 @@ class MemoryBroker:
         self._published(publication)
         asyncio.get_running_loop().call_soon(told, None)
 
+    async def flush(self) -> bool:
+        """Nothing is ever under way."""
+        return True
+
     def feed(self, message: FedMessage) -> bool:
         """Hand a message to whoever listens to its topic; False if nobody does."""
         takers = [taker for taker in self._takers if matches(taker.filter, message.topic)]
@@ -66,3 +70,5 @@ class MemorySubscription:
     async def close(self) -> None:
         """Take no more."""
         self._among.pop(self, None)
+
+    cease = close  # nothing is held

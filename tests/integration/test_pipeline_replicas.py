@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,18 @@ from edge_agent.serving.ready import ReadyPipeline
 from schemas.broker import BrokerAddress
 from schemas.report import PipelineState
 from tests.conftest import Nats
-from tests.integration.pipeline_desk import IN, Written, desk, device, library, scoring
+from tests.integration.pipeline_desk import IN, Device, Written, desk, device, library, scoring
 
 WHO = "import os\n\ndef exec(value):\n    return [value, os.getpid()]\n"
+DYING = (
+    "import os, pathlib\n\ndef exec(value):\n"
+    "    flag = pathlib.Path('{flags}') / f'{{value}}.died'\n"
+    "    if value in ('40', '41', '42') and not flag.exists():\n"
+    "        flag.touch()\n        os.kill(os.getpid(), 9)\n"
+    "    return [value, os.getpid()]\n"
+)
+"""Is killed once over each of three messages, one for each of three workers."""
+
 NODES: tuple[Written, ...] = (
     IN,
     {"id": "who", "type": "library", "library": "pipelib_who", "inputs": ["in"]},
@@ -20,26 +31,65 @@ NODES: tuple[Written, ...] = (
 )
 
 
-def telling(folder: Path, replicas: int) -> ReadyPipeline:
+def telling(folder: Path, replicas: int, source: str = WHO) -> ReadyPipeline:
     """A pipeline whose workers say who they are."""
-    return scoring(folder, 1, nodes=NODES, libraries=library(folder, "pipelib_who", WHO), replicas=replicas)
+    return scoring(folder, 1, nodes=NODES, libraries=library(folder, "pipelib_who", source), replicas=replicas)
 
 
-async def test_replicas_share_the_messages(broker: BrokerAddress, tmp_path: Path) -> None:
-    """Each message is answered by one of them, also while one is added to the others; all of them do their part."""
+async def told_apart(person: Device, numbers: Sequence[str]) -> Counter[int]:
+    """How many of these each worker answered, once all are answered; some may be answered twice."""
+    by_worker: Counter[int] = Counter()
+    waiting = set(numbers)
+    while waiting:
+        number, worker = await person.next()
+        waiting.discard(number)
+        by_worker[worker] += 1
+    return by_worker
+
+
+async def test_replicas_come_and_go_without_losing_a_message(broker: BrokerAddress, tmp_path: Path) -> None:
+    """Each message is answered while their number changes; those that go answer what the broker gave them."""
     async with desk(broker) as table, device(broker) as person:
         table.supervisor.apply({"p": telling(tmp_path, 1)})
         await table.serving()
-        for replicas, asked in ((1, 40), (3, 200), (1, 40)):
+        for replicas in (3, 1, 2, 3, 1):
             table.supervisor.apply({"p": telling(tmp_path, replicas)})
-            numbers = [f"{replicas}/{number}/{asked}" for number in range(asked)]
-            asking = asyncio.create_task(person.ask(*(f'"{number}"'.encode() for number in numbers)))
-            status = await table.until(lambda status: status.state is PipelineState.LISTENING)
-            await asking
-            answers = [await person.next() for _ in numbers]
-            assert set(numbers) <= {answer[0] for answer in answers}
-        assert status.name == "p"
-        await table.until(lambda status: status.received >= 280)
+            numbers = [f"{replicas}/{number}" for number in range(200)]
+            await person.ask(*(f'"{number}"'.encode() for number in numbers))
+            workers = await told_apart(person, numbers)
+            async with asyncio.timeout(60):
+                while len(workers) < replicas:  # until all that came have begun
+                    await person.ask(*(f'"{number}"'.encode() for number in numbers))
+                    workers |= await told_apart(person, numbers)
+
+
+@pytest.mark.parametrize("dying", [False, True])
+async def test_a_replica_that_goes_answers_what_its_session_holds(
+    broker: BrokerAddress, tmp_path: Path, dying: bool
+) -> None:
+    """Also when nobody was there while the number changed, and when a worker is killed over its last messages."""
+    sessions, numbers = tmp_path / "sessions", [str(number) for number in range(90)]
+    ready = partial(telling, tmp_path, source=DYING.format(flags=tmp_path) if dying else WHO)
+    async with device(broker) as person:
+        async with desk(broker, sessions) as table:
+            table.supervisor.apply({"p": ready(3)})
+            await table.serving()
+        await person.ask(*(f'"{number}"'.encode() for number in numbers))  # each session gets its share
+        async with desk(broker, sessions) as table:
+            table.supervisor.apply({"p": ready(1)}, coming=())
+            assert len(await told_apart(person, numbers)) >= 3
+        assert len(list(tmp_path.glob("*.died"))) == (3 if dying else 0)
+
+
+async def test_an_edge_that_has_the_pipeline_no_more_answers_its_share(broker: BrokerAddress, tmp_path: Path) -> None:
+    """The other edges' replicas would never get what the broker has given to this edge's."""
+    async with desk(broker) as table, device(broker) as person:
+        table.supervisor.apply({"p": telling(tmp_path, 2)})
+        await table.serving()
+        numbers = [str(number) for number in range(500)]
+        await person.ask(*(f'"{number}"'.encode() for number in numbers))
+        table.supervisor.apply({})
+        assert len(await told_apart(person, numbers)) == 2
 
 
 async def test_settled_replicas_answer_each_message_once(broker: BrokerAddress, tmp_path: Path) -> None:

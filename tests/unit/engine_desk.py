@@ -48,6 +48,8 @@ class Subscribed:
         """Hand on nothing more."""
         del self._takes[self._filter]
 
+    cease = close
+
 
 class Desk:
     """A broker in memory, with an engine on it."""
@@ -67,6 +69,10 @@ class Desk:
         """It lies there at once, and is acknowledged in the next turn."""
         self.published.append(publication)
         asyncio.get_running_loop().call_soon(told, None)
+
+    async def flush(self) -> bool:
+        """Nothing is under way."""
+        return True
 
     def hand_in(self, value: object, topic: str = "t/in", dup: bool = False) -> Letter:
         """A message comes; bytes are a payload as it is, anything else becomes JSON."""
