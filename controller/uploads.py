@@ -1,14 +1,14 @@
 """Versions that people bring: their files checked together, as a run's model is, and kept with what is said of them."""
 
 import asyncio
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from sqlmodel import Session
 
 from controller.model_checks import Checked, ModelChecks
+from controller.model_folders import lay_out
 from controller.registry import CHAMPION
 from controller.stores.model_changes import annotate
 from controller.stores.models import add_version, ensure_model, move_alias, next_version, resolve, versions_of_file
@@ -34,7 +34,7 @@ class Uploads:
         if len(paths) == 1:
             return await self._checks.check(paths[MODEL_FILE])
         with self._blobs.scratch() as folder:
-            await asyncio.to_thread(_lay_out, folder, paths)
+            await asyncio.to_thread(lay_out, folder, paths)
             return await self._checks.check(folder / MODEL_FILE)
 
     def add(self, session: Session, *, name: str, new: NewVersion, checked: Checked, by: str) -> ModelVersion:
@@ -77,11 +77,3 @@ class Uploads:
         if held.size_bytes != ref.size_bytes:
             raise BadInput(f"{name} has {held.size_bytes} bytes, not {ref.size_bytes}")
         return self._blobs.path(ref.digest)
-
-
-def _lay_out(folder: Path, paths: Mapping[str, Path]) -> None:
-    """Copies, for a while: onnx takes a link of either kind, to weights, for an attack."""
-    for name, source in paths.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)

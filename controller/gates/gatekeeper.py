@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from controller.gates.judging import judge
 from controller.gates.scorer import Scorer
 from controller.gates.scoring_task import Rival, Scores, ScoringTask
 from controller.inference_pipelines import UnknownFeatures, Wish, propose
+from controller.model_folders import lay_out
 from controller.training import trained_on
 from schemas.errors import NotFound
 from schemas.gates import GateResult, Rescore
@@ -43,10 +43,12 @@ class Gatekeeper:
             rows = self._blobs.path(holdout.blob.digest) if rescore and holdout else None
         except (NotFound, UnknownFeatures) as error:
             return Scores(trouble=str(error))
-        with tempfile.TemporaryDirectory(prefix="tidemill-gate-") as folder:
+        with self._blobs.scratch() as folder:
+            candidate = await asyncio.to_thread(self._rival, card, folder / "candidate")
+            rival = await asyncio.to_thread(self._rival, champion, folder / "champion") if champion else None
             task = ScoringTask(
-                candidate=self._rival(card, Path(folder) / "candidate.json"),
-                champion=self._rival(champion, Path(folder) / "champion.json") if champion else None,
+                candidate=candidate,
+                champion=rival,
                 rescore=rescore,
                 features=features,
                 rows=rows,
@@ -67,9 +69,16 @@ class Gatekeeper:
             )
         return tuple(str(name) for name in found)
 
-    def _rival(self, card: ModelVersion, labels: Path) -> Rival:
-        names = card.files.get(LABELS_FILE)
+    def _rival(self, card: ModelVersion, folder: Path) -> Rival:
+        """The version as files below that folder, unless its model is one file, which then stays where it is."""
+        names, labels = card.files.get(LABELS_FILE), folder / "names.json"
+        folder.mkdir()
         if names is not None:
             found = json.loads(self._blobs.read_bytes(names.digest, names.size_bytes))
             labels.write_text(json.dumps([str(name) for name in found]) if isinstance(found, list) else "[]")
-        return Rival(model=self._blobs.path(card.files[MODEL_FILE].digest), labels=labels if names else None)
+        files = {name: self._blobs.path(ref.digest) for name, ref in card.files.items()}
+        model = files[MODEL_FILE]
+        if files.keys() - {MODEL_FILE, LABELS_FILE}:  # which may be its weights
+            lay_out(folder / "files", files)
+            model = folder / "files" / MODEL_FILE
+        return Rival(model=model, labels=labels if names else None)

@@ -9,16 +9,19 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
 from sklearn import metrics as sk
 
 from controller.gates.scorer import Scorer
 from controller.gates.scoring_task import Rival, Scores, ScoringTask
+from controller.model_checks import ModelChecks
 from controller.stores.gates import results
 from controller.stores.models import aliases
+from controller.uploads import Uploads
 from schemas.broker import BrokerAddress
 from schemas.gates import GateResult, Rescore
 from schemas.jobs import JobSpec
-from schemas.models import DataSelection
+from schemas.models import DataSelection, NewVersion
 from schemas.runs import Exited, Outcome, Outputs, RunState
 from tests.integration.api import Api, problem
 from tests.integration.registry_bench import Bench
@@ -273,6 +276,26 @@ async def test_what_could_not_be_compared_is_held(bench: Bench, rows: Path, tmp_
     assert held.decision == "hold"
     assert "the version in use could not be asked" in held.reason
     assert _aliases(bench) == {"champion": 1, "candidate": 2}
+
+
+async def test_a_champion_with_weights_in_other_files_is_asked_too(bench: Bench, rows: Path, tmp_path: Path) -> None:
+    """It was uploaded as a folder: the gate lays its files out as they belong together."""
+    model = onnx.load(str(linear(tmp_path / "champion.onnx", [1.0, 2.0])))
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name == "w")
+    held = {"deep/weights.bin": bench.blobs.put_bytes(weights.raw_data)}
+    set_external_data(weights, "deep/weights.bin", length=len(weights.raw_data))
+    weights.ClearField("raw_data")
+    new = NewVersion(files={"model.onnx": bench.blobs.put_bytes(model.SerializeToString()), **held})
+    checks = ModelChecks()
+    uploads = Uploads(bench.blobs, checks, clock=bench.clock)
+    checked = await uploads.check(new.files)
+    await checks.close()
+    with bench.database.transaction() as session:
+        uploads.add(session, name="iris", new=new, checked=checked, by="ada")
+    worse = await _register(bench, _job(bench), rows, linear(tmp_path / "worse.onnx", [1.0, 1.0]))
+    (found,) = [check for check in worse.checks if check.name == "rescored rmse"]
+    assert (worse.decision, worse.champion, found.passed) == ("hold", 1, False)
+    assert found.rival == pytest.approx(0.1, abs=0.02)
 
 
 def test_a_person_decides_in_the_gates_place(tmp_path: Path) -> None:
