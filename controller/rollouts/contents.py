@@ -32,6 +32,13 @@ class Content(BaseModel):
         return {f"{self.model.name}:{self.model.version}": self.model.version} if self.model else {}
 
     @property
+    def answering(self) -> "Content":
+        """The same without its shadows, which answer nobody."""
+        if self.pipeline is None:
+            return self
+        return Content(pipeline=self.pipeline.model_copy(update={"shadows": {}, "content_id": ""}))
+
+    @property
     def held(self) -> tuple[WantedModel, ...]:
         """Every model version in it, those of shadows too."""
         if self.pipeline is not None:

@@ -24,7 +24,7 @@ def follow(
     except LookupError:
         return None
     text = wish.model_dump_json()
-    if newest is not None and newest.wish == text:
+    if newest is not None and (newest.wish == text or _is_held(newest, wish)):
         return None
     base = _agreed(session, deployment, newest)
     if newest is not None and newest.state in LIVE:
@@ -58,6 +58,15 @@ def new_rollout(
     session.add(row)
     session.flush()
     return row
+
+
+def _is_held(newest: RolloutRow, wish: Content) -> bool:
+    """Whether it is left at what a rollback or an abort came to: only another shadow would be new.
+
+    The gate moves the alias of a shadow by itself, and that must not bring back what was found to be bad.
+    """
+    went_back = newest.state == RolloutState.ABORTED or newest.content != newest.wish
+    return went_back and Content.model_validate_json(newest.wish).answering == wish.answering
 
 
 def _agreed(session: Session, deployment: DeploymentSpec, newest: RolloutRow | None) -> Content | None:

@@ -63,8 +63,8 @@ class RolloutBench:
             row.online = True
             session.add(row)
 
-    def model(self, name: str = "iris", *, deploys: bool = True) -> int:
-        """A new version, which is the champion."""
+    def model(self, name: str = "iris", *, alias: str = "champion", deploys: bool = True) -> int:
+        """A new version, for which the alias stands."""
         with self.database.transaction() as session:
             ensure_model(session, name=name, now=self.now)
             version = next_version(session, model=name)
@@ -80,7 +80,7 @@ class RolloutBench:
             move_alias(
                 session,
                 model=name,
-                alias="champion",
+                alias=alias,
                 version=version,
                 reason=f"it is the {version}.",
                 now=self.now,

@@ -1,7 +1,8 @@
 """Rollouts in the control database: what edges are told, whatever they report and people order meanwhile (issue 5)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,35 @@ def test_a_rollback_is_one_action_and_stays(bench: RolloutBench) -> None:
     bench.model()
     bench.look()
     assert bench.versions() == {"a": 3, "b": 1, "c": 1}
+
+
+@pytest.mark.parametrize("order", [orders.abort, partial(orders.rollback, to=None)])
+def test_another_shadow_brings_nothing_back(bench: RolloutBench, order: Callable[..., object]) -> None:
+    """What was rolled back or aborted stays so when the gate names another candidate; the next champion is followed."""
+    bench.prepare("a")
+    bench.deploy(shadow={"model": "iris", "with": "iris@candidate"})
+    bench.look()
+    bench.settle("a")
+    bench.look()
+    bench.model()
+    bench.look()
+    if order is not orders.abort:
+        bench.settle("a")
+        bench.look()
+    bench.order(order, reason="it is bad")
+    bench.settle("a")
+    bench.look()
+    before = bench.newest
+    assert bench.versions() == {"a": 1}
+    bench.model(alias="candidate")
+    bench.look()
+    assert (bench.versions(), bench.newest.number) == ({"a": 1}, before.number)
+    bench.model()
+    bench.look()
+    assert (bench.versions(), bench.newest.number) == ({"a": 4}, before.number + 1)
+    told = bench.wanted("a")
+    assert told is not None
+    assert {ref: model.version for ref, model in told.shadows.items()} == {"iris": 3}
 
 
 def test_a_rollback_waits_for_no_window(bench: RolloutBench) -> None:
