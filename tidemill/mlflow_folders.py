@@ -4,7 +4,11 @@ MLflow itself is not needed for it.
 """
 
 import json
+import math
+import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from tidemill.version_files import files_in
 
 DESCRIPTION = "MLmodel"
 _NUMPY = {"float": "float32", "double": "float64", "string": "str", "bool": "bool"}
+_METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _NOT_FILES = frozenset({DESCRIPTION, "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"})
 
 
@@ -28,8 +33,17 @@ def find_mlflow(path: Path) -> Path | None:
     return found[0].parent if found else None
 
 
-def read_mlflow(folder: Path) -> tuple[dict[str, Path], str]:
-    """The files of a version, and where it is from.
+@dataclass(frozen=True, slots=True)
+class MlflowModel:
+    """What a model folder tells."""
+
+    files: dict[str, Path]
+    origin: str  # where it is from
+    metrics: dict[str, float]  # as ``write_mlflow`` leaves them
+
+
+def read_mlflow(folder: Path) -> MlflowModel:
+    """The files of a version, where it is from, and how good it was.
 
     Raises:
         BadInput: it has no ONNX flavour, or names files outside of itself.
@@ -49,7 +63,22 @@ def read_mlflow(folder: Path) -> tuple[dict[str, Path], str]:
         if extra != model and extra.name not in _NOT_FILES:
             files[str(extra.relative_to(model.parent))] = extra
     run = described.get("run_id") or described.get("model_uuid") or "unknown"
-    return files, f"MLflow run {run}, {described.get('utc_time_created') or 'of an unknown time'}"
+    metadata = described.get("metadata")
+    return MlflowModel(
+        files=files,
+        origin=f"MLflow run {run}, {described.get('utc_time_created') or 'of an unknown time'}",
+        metrics=usable_metrics(metadata.get("metrics") if isinstance(metadata, dict) else None),
+    )
+
+
+def usable_metrics(told: object) -> dict[str, float]:
+    """Those of MLflow's metrics that can be metrics here: finite, and named as a column may be."""
+    found: dict[str, float] = {}
+    for name, value in told.items() if isinstance(told, dict) else ():
+        with suppress(ValueError, TypeError):
+            if _METRIC.fullmatch(str(name)) and math.isfinite(number := float(value)):
+                found[str(name)] = number
+    return found
 
 
 def write_mlflow(folder: Path, version: ModelVersion, files: Mapping[str, Path]) -> None:

@@ -150,6 +150,62 @@ def test_a_model_goes_to_mlflow_and_comes_back(site: Site) -> None:
     back = site.ask("model", "import", "back-again", "mlflow")
     assert sorted(back["files"]) == ["model.onnx", "weights.bin"]
     assert back["lineage"]["imported"].startswith("MLflow run ")
+    assert back["metrics"] == {"f1": 0.5}
+
+
+def mlflow_version(root: Path, number: int, **meta: object) -> Path:
+    """A version in a registry's tree, as MLflow writes it."""
+    place = root / "models/plant/" / f"version-{number}"
+    (place / "tags").mkdir(parents=True)
+    (place / "meta.yaml").write_text(yaml.safe_dump({"name": "plant", "version": number, **meta}))
+    return place
+
+
+def mlflow_model(folder: Path, factor: float, described: str = "flavors: {onnx: {data: model.onnx}}\n") -> None:
+    """A model folder, as MLflow writes it."""
+    folder.mkdir(parents=True)
+    times(folder / "model.onnx", factor)
+    (folder / "MLmodel").write_text(described)
+
+
+def test_a_registry_of_mlflows_comes_whole(site: Site) -> None:
+    """Of MLflow 2 and 3, also moved since: versions with metrics, note, tags and aliases; what cannot come is named."""
+    root, runs = site.home / "mlruns", {1: "a1" * 16, 2: "b2" * 16}
+    mlflow_model(root / f"0/{runs[1]}/artifacts/net", 2.0)
+    mlflow_version(root, 1, run_id=runs[1], source=f"file:///elsewhere/mlruns/0/{runs[1]}/artifacts/net")
+    mlflow_model(root / f"0/models/m-{'c3' * 16}/artifacts", 3.0)
+    source = f"models:/m-{'c3' * 16}"
+    second = mlflow_version(root, 2, run_id=runs[2], source=source, description="from the lab", current_stage="None")
+    (second / "tags/season").write_text("summer")
+    (second / "tags/secret").symlink_to(site.home / "elsewhere")
+    mlflow_model(root / f"0/models/m-{'d4' * 16}/artifacts", 4.0, "flavors: {sklearn: {pickled_model: model.pkl}}\n")
+    mlflow_version(root, 3, source=f"models:/m-{'d4' * 16}")
+    mlflow_version(root, 4, source="models:/m-0000000000000000", current_stage="Deleted_Internal")
+    mlflow_version(root, 5, source="file:///elsewhere/mlruns/0/../../../../etc/artifacts/passwd")
+    for number, run in runs.items():
+        (root / f"0/{run}/metrics/val").mkdir(parents=True)
+        (root / f"0/{run}/metrics/accuracy").write_text(f"17000 0.1 0\n17001 0.{number} 2\n")
+        (root / f"0/{run}/metrics/nan").write_text("17000 nan 0\n")
+    (root / "models/plant/aliases").mkdir()
+    (root / "models/plant/aliases/champion").write_text("1")
+    (root / "models/plant/aliases/tried").write_text("2")
+    came = site.run("model", "import", "plant", "mlruns", "--alias", "candidate", "--json")
+    made = json.loads(came.stdout)
+    assert [(one["version"], one["metrics"], one["note"], one["tags"]) for one in made] == [
+        (1, {"accuracy": 0.1}, "", {}),
+        (2, {"accuracy": 0.2}, "from the lab", {"season": "summer"}),
+    ]
+    assert made[1]["lineage"]["imported"] == f"MLflow registry: plant version 2, run {runs[2]}"
+    for complaint in ("version 3 of plant is left out", "4 of plant is left out: it was deleted", "5 of plant"):
+        assert complaint in came.stderr
+    aliases = {one["name"]: one["version"] for one in site.ask("model", "show", "plant")["aliases"]}
+    assert aliases == {"champion": 1, "tried": 2, "candidate": 2}
+    again = site.ask("model", "import", "plant", "mlruns/models/plant")
+    assert [one["version"] for one in again] == [1, 2]
+    mlflow_model(root / "0/x", 5.0)
+    (root / "models/other/version-1").mkdir(parents=True)
+    unclear = site.run("model", "import", "third", "mlruns")
+    assert (unclear.returncode, "has the models other, plant; name one" in unclear.stderr) == (2, True)
 
 
 def test_what_is_no_onnx_model_of_mlflows_is_refused(site: Site) -> None:

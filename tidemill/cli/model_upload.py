@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_BY = "tidemill model"
+
 Metrics = Annotated[list[str] | None, typer.Option("--metric", metavar="NAME=VALUE", help="How good it is.")]
 Note = Annotated[str, typer.Option(help="What is to be remembered of it.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="May be given several times.")]
@@ -53,25 +55,35 @@ def create_version(  # noqa: PLR0913, PLR0917 - what can be said of a version
 def import_version(
     context: typer.Context,
     name: Name,
-    path: Annotated[Path, typer.Argument(help="An archive of another controller's, or a model folder of MLflow's.")],
+    path: Annotated[
+        Path, typer.Argument(help="An archive of another controller's, or a model folder or registry tree of MLflow's.")
+    ],
     alias: Alias = None,
     trust: Annotated[
         str | None, typer.Option(metavar="ed25519:…", help="The public key of the controller that signed the archive.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Take in the versions of an archive that another controller wrote, or a model that MLflow saved as ONNX."""
+    """Take in the versions of an archive that another controller wrote, or what MLflow saved as ONNX.
+
+    Of MLflow's file registry, such as mlruns, all versions of the model are taken in, with metrics, tags and aliases.
+    """
     if path.is_file():
         _import_archive(context, name, path, trust, as_json=as_json)
         return
     from tidemill.mlflow_folders import find_mlflow, read_mlflow  # noqa: PLC0415 - see the package's first line
+    from tidemill.mlflow_registry import find_registered  # noqa: PLC0415
 
+    if (registered := find_registered(path, name)) is not None:
+        _import_registered(context, name, registered, alias, as_json=as_json)
+        return
     found = find_mlflow(path)
     if found is None:
         raise BadInput(f"{path} is no model folder of MLflow's: there is no MLmodel in it")
-    files, origin = read_mlflow(found)
+    model = read_mlflow(found)
     with connect(context) as client:
-        version = _upload(client, name, files, {"alias": alias, "imported": origin})
+        said = {"alias": alias, "imported": model.origin, "metrics": model.metrics}
+        version = _upload(client, name, model.files, said)
     _tell(version, as_json=as_json)
 
 
@@ -144,6 +156,33 @@ def _import_archive(context: typer.Context, name: str, path: Path, trust: str | 
         )
 
 
+def _import_registered(context: typer.Context, name: str, folder: Path, alias: str | None, *, as_json: bool) -> None:
+    """All versions of a registered model; ``alias`` shall stand for the newest."""
+    from tidemill.mlflow_registry import read_registered  # noqa: PLC0415 - see the package's first line
+
+    held, left_out = read_registered(folder)
+    for reason in left_out:
+        say(reason)
+    if not held:
+        raise BadInput(f"{folder} has no version that can be taken in")
+    made: list[VersionView] = []
+    with connect(context) as client:
+        wanted = {stands for one in held for stands in one.aliases} | ({alias} if alias else set())
+        free = {stands for stands in wanted if client.alias(name, stands) is None or stands == alias}
+        for one in held:
+            said = {"metrics": one.metrics, "note": one.note, "tags": one.tags, "imported": one.origin}
+            version = _upload(client, name, one.files, said)
+            made.append(version)
+            newest = {alias} if one is held[-1] else set()
+            for stands in sorted(free.intersection({*one.aliases} | newest)):
+                before, reason = client.alias(name, stands), f"as it was in {one.origin}"
+                client.move_alias(name, stands, version.version, reason, _BY, before, new=before is None)
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in made])
+    else:
+        say("\n".join(f"{one.name}:{one.version}, from {one.lineage.imported}" for one in made))
+
+
 def _upload(client: "Client", name: str, files: "Mapping[str, Path]", said: "Mapping[str, object]") -> "VersionView":
     from schemas.models import NewVersion  # noqa: PLC0415 - see the package's first line
 
@@ -154,7 +193,7 @@ def _upload(client: "Client", name: str, files: "Mapping[str, Path]", said: "Map
         new = NewVersion.model_validate({"files": held, **said})
     except ValueError as error:
         raise BadInput(str(error)) from error
-    return client.create_version(name, new, by="tidemill model")
+    return client.create_version(name, new, by=_BY)
 
 
 def _numbers(texts: list[str]) -> dict[str, float]:
