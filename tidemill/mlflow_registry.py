@@ -7,6 +7,7 @@ As ``mlflow.store.model_registry.file_store`` and ``mlflow.store.tracking.file_s
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ _VERSION = re.compile(r"version-(\d+)")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _TAG_CHARACTERS = 500
 _DELETED = "Deleted_Internal"
-_LINE = ("time", "value", "step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,21 @@ def _artifacts(root: Path, said: dict[str, Any], run: str) -> Path:
 
 
 def _metrics(root: Path, run: str) -> dict[str, float]:
-    """The last value of each of the run's metrics, of lines with time, value and step."""
-    last: dict[str, object] = {}
+    """The run's metrics at their last steps, as MLflow shows them."""
+    last: dict[str, float] = {}
     for folder in root.glob(f"*/{run}/metrics") if run.isalnum() else ():
-        last |= {name: text.split()[-2] for name, text in _texts(folder).items() if len(text.split()) >= len(_LINE)}
+        for name, text in _texts(folder).items():
+            with suppress(ValueError):  # what cannot be read is no metric; the version comes without it
+                last[name] = max(map(_point, filter(None, text.splitlines())))[-1]
     return usable_metrics(last)
+
+
+def _point(line: str) -> tuple[int, int, float]:
+    """Step, time and value of a line with time, value, step and perhaps more; they do not stand in this order."""
+    words = line.split()
+    if len(words) < len(("time", "value", "step")):
+        raise ValueError(f"{line!r} is no metric of MLflow's")
+    return int(words[2]), int(words[0]), float(words[1])
 
 
 def _texts(folder: Path) -> dict[str, str]:

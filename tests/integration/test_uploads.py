@@ -184,8 +184,9 @@ def test_a_registry_of_mlflows_comes_whole(site: Site) -> None:
     mlflow_version(root, 5, source="file:///elsewhere/mlruns/0/../../../../etc/artifacts/passwd")
     for number, run in runs.items():
         (root / f"0/{run}/metrics/val").mkdir(parents=True)
-        (root / f"0/{run}/metrics/accuracy").write_text(f"17000 0.1 0\n17001 0.{number} 2\n")
-        (root / f"0/{run}/metrics/nan").write_text("17000 nan 0\n")
+        (root / f"0/{run}/metrics/accuracy").write_text(f"170 0.5 0\n171 0.{number} 2 data 5f\n172 0.5 0\n")
+        (root / f"0/{run}/metrics/nan").write_text("170 nan 0\n")
+        (root / f"0/{run}/metrics/odd").write_text("170\n")
     (root / "models/plant/aliases").mkdir()
     (root / "models/plant/aliases/champion").write_text("1")
     (root / "models/plant/aliases/tried").write_text("2")
