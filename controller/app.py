@@ -210,7 +210,7 @@ class Controller:
                 database,
                 collections,
                 QueryCheck(collections, storage.sources),
-                registry,
+                uploads,
                 self._fleet_changed,
                 clock=utc_now,
             ),

@@ -21,13 +21,12 @@ from controller.stores.models import (
     next_own_model,
     next_version,
     resolve,
-    versions_of_file,
 )
 from controller.stores.runs import move_watermarks
 from schemas.errors import BadInput, Conflict
 from schemas.gates import GateResult
 from schemas.jobs import JobSpec
-from schemas.models import MODEL_FILE, ModelVersion
+from schemas.models import ModelVersion
 from schemas.names import BlobRef
 from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
@@ -102,30 +101,6 @@ class Registry:
         if _alias_for(card, verdict) is not None:
             await self._on_promoted(card.name)
 
-    async def check_file(self, file: BlobRef) -> Checked:
-        """Check an uploaded model. Raises BadInput when it cannot be served."""
-        return await self._checks.check(self.blobs.path(file.digest))
-
-    def add_file(self, session: Session, *, name: str, file: BlobRef, checked: Checked) -> int | None:
-        """Make a version of a checked file; None if some version has that very file. Caller commits."""
-        if next(iter(versions_of_file(session, model=name, digest=file.digest)), None) is not None:
-            return None
-        now = self._clock()
-        version = next_version(session, model=name)
-        files = {MODEL_FILE: file}
-        card = ModelVersion(
-            name=name,
-            version=version,
-            files=files,
-            signature=checked.signature,
-            sample=self._keep(checked),
-            created_at=now,
-        )
-        add_version(session, card=card, card_blob=self.blobs.put_bytes(card.model_dump_json().encode()))
-        if resolve(session, ref=name) is None:
-            _promote(session, card, "the first of its kind", by="upload", now=now)
-        return version
-
     def _keep(self, checked: Checked) -> BlobRef | None:
         return self.blobs.put_bytes(checked.sample) if checked.sample is not None else None
 
@@ -175,7 +150,3 @@ def decided(session: Session, card: ModelVersion, verdict: GateResult, *, by: st
             by=by,
             deploys=deploys,
         )
-
-
-def _promote(session: Session, card: ModelVersion, reason: str, *, by: str, now: datetime) -> None:
-    move_alias(session, model=card.name, alias=CHAMPION, version=card.version, reason=reason, by=by, now=now)

@@ -22,7 +22,7 @@ class Uploads:
     """Where files become versions without a run."""
 
     def __init__(self, blobs: BlobDirectory, checks: ModelChecks, *, clock: Callable[[], datetime]) -> None:
-        self._blobs, self._checks, self._clock = blobs, checks, clock
+        self.blobs, self._checks, self._clock = blobs, checks, clock
 
     async def check(self, files: FileTree) -> Checked:
         """Check a model with the files that it came with.
@@ -33,7 +33,7 @@ class Uploads:
         paths = {name: self.held(name, ref) for name, ref in files.items()}
         if len(paths) == 1:
             return await self._checks.check(paths[MODEL_FILE])
-        with self._blobs.scratch() as folder:
+        with self.blobs.scratch() as folder:
             await asyncio.to_thread(lay_out, folder, paths)
             return await self._checks.check(folder / MODEL_FILE)
 
@@ -61,19 +61,19 @@ class Uploads:
             files=new.files,
             metrics=new.metrics,
             signature=checked.signature,
-            sample=self._blobs.put_bytes(checked.sample) if checked.sample is not None else None,
+            sample=self.blobs.put_bytes(checked.sample) if checked.sample is not None else None,
             lineage=Lineage(imported=new.imported),
             created_at=now,
         )
-        add_version(session, card=card, card_blob=self._blobs.put_bytes(card.model_dump_json().encode()))
+        add_version(session, card=card, card_blob=self.blobs.put_bytes(card.model_dump_json().encode()))
         return card
 
     def held(self, name: str, ref: BlobRef) -> Path:
         """A file's bytes, which stay from now on until a version names them. Raises BadInput if they are not here."""
         try:
-            held = self._blobs.keep_on(ref.digest)
+            held = self.blobs.keep_on(ref.digest)
         except NotFound as error:
             raise BadInput(f"{name}: the controller holds no {ref.digest}; upload it first") from error
         if held.size_bytes != ref.size_bytes:
             raise BadInput(f"{name} has {held.size_bytes} bytes, not {ref.size_bytes}")
-        return self._blobs.path(ref.digest)
+        return self.blobs.path(ref.digest)

@@ -9,13 +9,13 @@ from pydantic import BaseModel
 from sqlmodel import Session
 
 from controller.model_checks import Checked
-from controller.registry import Registry
 from controller.stores.job_changes import move_waiting_runs
 from controller.stores.jobs import save_job
-from controller.stores.models import ensure_model
+from controller.stores.models import ensure_model, versions_of_file
 from controller.stores.serving import add_library, add_pipeline, newest_library, newest_pipeline, save_deployment
 from controller.stores.tables import DeploymentRow, JobRow, ModelRow, WindowRow
 from controller.stores.windows import save_window
+from controller.uploads import Uploads
 from schemas.deployments import DeploymentSpec
 from schemas.fleet import (
     AppliedChange,
@@ -31,6 +31,8 @@ from schemas.fleet import (
 )
 from schemas.jobs import JobSpec
 from schemas.maintenance import MaintenanceWindow
+from schemas.models import MODEL_FILE, NewVersion
+from schemas.names import BlobRef
 from schemas.pipelines import PipelineSpec
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -41,7 +43,7 @@ class FleetChanges:
     """The changes of one ``apply``, made in one session; the caller commits."""
 
     session: Session
-    registry: Registry
+    uploads: Uploads
     checked: Mapping[str, Checked]  # the models' files
     declared: Mapping[str, AppliedChange]  # the collections, which have a database of their own
     by: str  # what applies the documents
@@ -72,11 +74,19 @@ class FleetChanges:
         row.description = document.description
         version = None
         if document.file is not None and document.file.blob is not None:
-            checked = self.checked[document.name]
-            version = self.registry.add_file(self.session, name=document.name, file=document.file.blob, checked=checked)
+            version = self._version(document.name, document.file.blob)
             changed += ("file",) if version is not None else ()
         action = "created" if known is None else "updated" if changed else "unchanged"
         return AppliedChange(kind="Model", name=document.name, action=action, version=version, changed=changed)
+
+    def _version(self, name: str, file: BlobRef) -> int | None:
+        """Make a version of a model's file; None if some version has that very file."""
+        if next(iter(versions_of_file(self.session, model=name, digest=file.digest)), None) is not None:
+            return None
+        new = NewVersion(files={MODEL_FILE: file})
+        return self.uploads.add(
+            self.session, name=name, new=new, checked=self.checked[name], by=self.by or "upload"
+        ).version
 
     def _job(self, document: JobDocument) -> AppliedChange:
         row = self.session.get(JobRow, document.name)
@@ -102,7 +112,7 @@ class FleetChanges:
         change = _compare("Pipeline", spec, PipelineSpec.model_validate_json(row.spec) if row else None)
         if change.action == "unchanged":
             return change
-        blob = self.registry.blobs.put_bytes(spec.model_dump_json().encode())
+        blob = self.uploads.blobs.put_bytes(spec.model_dump_json().encode())
         version = add_pipeline(self.session, spec=spec, blob=blob, by=self.by, now=self.now)
         return change.model_copy(update={"version": version})
 

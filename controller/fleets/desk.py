@@ -11,16 +11,17 @@ from controller.data.query_check import QueryCheck
 from controller.fleets.changes import FleetChanges
 from controller.fleets.check import BadFleet, FleetCheck, Known
 from controller.model_checks import Checked
-from controller.registry import Registry
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
 from controller.stores.edges import list_edges
 from controller.stores.models import list_models
 from controller.stores.secrets import list_secrets
 from controller.stores.serving import list_libraries, list_pipelines
+from controller.uploads import Uploads
 from schemas.collections import CollectionSpec
 from schemas.errors import BadInput
 from schemas.fleet import AppliedChange, CollectionDocument, Fleet, ModelDocument
+from schemas.models import MODEL_FILE
 from schemas.views import Applied, FieldError
 
 Removed = TypeVar("Removed")
@@ -34,13 +35,13 @@ class FleetDesk:
         database: Database,
         collections: CollectionStore,
         queries: QueryCheck,
-        registry: Registry,
+        uploads: Uploads,
         on_change: Callable[[], Awaitable[None]],
         *,
         clock: Callable[[], datetime],
     ) -> None:
         self._database, self._collections, self._queries = database, collections, queries
-        self._registry, self._on_change, self._clock = registry, on_change, clock
+        self._uploads, self._on_change, self._clock = uploads, on_change, clock
         self._one_at_a_time = asyncio.Lock()
 
     async def apply(
@@ -88,7 +89,7 @@ class FleetDesk:
                 pipelines=frozenset(row.name for row in list_pipelines(session)),
                 secrets=frozenset(row.name for row in list_secrets(session)),
             )
-        FleetCheck(fleet, known, self._registry.blobs, self._queries).run()
+        FleetCheck(fleet, known, self._uploads.blobs, self._queries).run()
 
     async def _check_models(self, fleet: Fleet) -> dict[str, Checked]:
         """What is known of every model file. Raises BadFleet when one cannot be served."""
@@ -97,7 +98,7 @@ class FleetDesk:
         for index, document in enumerate(fleet.documents):
             if isinstance(document, ModelDocument) and document.file is not None and document.file.blob is not None:
                 try:
-                    checked[document.name] = await self._registry.check_file(document.file.blob)
+                    checked[document.name] = await self._uploads.check({MODEL_FILE: document.file.blob})
                 except BadInput as error:
                     message = f"{document.name}: {document.file.path}: {error}"
                     errors.append(FieldError(where=f"documents[{index}].file", message=message))
@@ -123,7 +124,7 @@ class FleetDesk:
         declared = {change.name: change for change in self._collections.declare_all(specs, dry_run=dry_run)}
         with self._database.transaction() as session:
             premise(session)
-            changes = FleetChanges(session, self._registry, checked, declared, by, self._clock())
+            changes = FleetChanges(session, self._uploads, checked, declared, by, self._clock())
             # Models first: a job brings the model that it names, which then would no longer be new.
             order = sorted(
                 range(len(fleet.documents)), key=lambda at: not isinstance(fleet.documents[at], ModelDocument)

@@ -21,9 +21,10 @@ from controller.stores.database import Database, open_database
 from controller.stores.jobs import save_job
 from controller.stores.models import ensure_model, versions
 from controller.stores.runs import load_run, queue_run, save_step
+from controller.uploads import Uploads
 from schemas.broker import BrokerAddress
 from schemas.jobs import JobSpec
-from schemas.models import DataSelection, ModelVersion, Window
+from schemas.models import DataSelection, ModelVersion, NewVersion, Window
 from schemas.names import BlobRef, FileTree
 from schemas.runs import Exited, Outcome, Outputs, RunState, Started
 from schemas.tasks import TaskScript, TaskSpec
@@ -56,6 +57,7 @@ class Bench:
     records: RunRecords
     supervisor: Supervisor
     registry: Registry
+    uploads: Uploads
     clock: Clock
     promotions: list[datetime] = field(default_factory=list)
 
@@ -77,7 +79,8 @@ class Bench:
             checks = ModelChecks()
             gatekeeper = Gatekeeper(blobs, Scorer(), clock=clock)
             registry = Registry(database, blobs, checks, gatekeeper, promoted, clock=clock)
-            yield cls(folder, database, blobs, RunRecords(folder), supervisor, registry, clock, promotions)
+            uploads = Uploads(blobs, checks, clock=clock)
+            yield cls(folder, database, blobs, RunRecords(folder), supervisor, registry, uploads, clock, promotions)
             await checks.close()
         database.close()
 
@@ -89,6 +92,12 @@ class Bench:
     def model(self, factor: float) -> BlobRef:
         """A model that multiplies by this."""
         return self.blobs.put_file(times(self.folder / "model.onnx", factor), move=True)
+
+    async def upload(self, files: FileTree, name: str = "iris") -> ModelVersion:
+        """A version that a person brings."""
+        checked = await self.uploads.check(files)
+        with self.database.transaction() as session:
+            return self.uploads.add(session, name=name, new=NewVersion(files=files), checked=checked, by="ada")
 
     def job(self, name: str = "retrain", **changes: object) -> JobSpec:
         """A job that is there, with its script."""

@@ -14,14 +14,12 @@ from sklearn import metrics as sk
 
 from controller.gates.scorer import Scorer
 from controller.gates.scoring_task import Rival, Scores, ScoringTask
-from controller.model_checks import ModelChecks
 from controller.stores.gates import results
 from controller.stores.models import aliases
-from controller.uploads import Uploads
 from schemas.broker import BrokerAddress
 from schemas.gates import GateResult, Rescore
 from schemas.jobs import JobSpec
-from schemas.models import DataSelection, NewVersion
+from schemas.models import DataSelection
 from schemas.runs import Exited, Outcome, Outputs, RunState
 from tests.integration.api import Api, problem
 from tests.integration.registry_bench import Bench
@@ -285,13 +283,7 @@ async def test_a_champion_with_weights_in_other_files_is_asked_too(bench: Bench,
     held = {"deep/weights.bin": bench.blobs.put_bytes(weights.raw_data)}
     set_external_data(weights, "deep/weights.bin", length=len(weights.raw_data))
     weights.ClearField("raw_data")
-    new = NewVersion(files={"model.onnx": bench.blobs.put_bytes(model.SerializeToString()), **held})
-    checks = ModelChecks()
-    uploads = Uploads(bench.blobs, checks, clock=bench.clock)
-    checked = await uploads.check(new.files)
-    await checks.close()
-    with bench.database.transaction() as session:
-        uploads.add(session, name="iris", new=new, checked=checked, by="ada")
+    await bench.upload({"model.onnx": bench.blobs.put_bytes(model.SerializeToString()), **held})
     worse = await _register(bench, _job(bench), rows, linear(tmp_path / "worse.onnx", [1.0, 1.0]))
     (found,) = [check for check in worse.checks if check.name == "rescored rmse"]
     assert (worse.decision, worse.champion, found.passed) == ("hold", 1, False)

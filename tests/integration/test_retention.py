@@ -100,10 +100,7 @@ async def test_old_versions_go_and_what_is_in_use_stays(bench: Bench) -> None:
 async def test_a_job_forgets_no_version_but_its_own(bench: Bench) -> None:
     """What a person uploaded and what another job made in the same model stays; without `keep` all of it does."""
     keeps, all_stay = bench.job("few", keep={"versions": 1}), bench.job("all")
-    file = bench.model(3.0)
-    checked = await bench.registry.check_file(file)
-    with bench.database.transaction() as session:
-        bench.registry.add_file(session, name="iris", file=file, checked=checked)
+    await bench.upload({"model.onnx": bench.model(3.0)})
     for _ in range(3):
         await bench.register(bench.checking(keeps))
         await bench.register(bench.checking(all_stay))
