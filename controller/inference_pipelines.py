@@ -9,8 +9,9 @@ from pydantic import JsonValue
 from schemas.errors import BadInput
 from schemas.models import ModelVersion, TensorSpec
 from schemas.names import ModelRef, Name
+from schemas.pipeline_views import ProposedPipeline
 from schemas.pipelines import PipelineSpec
-from schemas.views import FieldError, ProposedPipeline
+from schemas.views import FieldError
 from schemas.written import Written
 
 _ADDED = frozenset({"position", "created"})

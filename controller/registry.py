@@ -1,4 +1,4 @@
-"""Checks models and makes them versions: with their lineage, in one transaction with the run and the watermarks."""
+"""Makes versions of what runs left: checked, judged, with their lineage, in one transaction with run and watermarks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -48,7 +48,7 @@ class Registry:
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        self._database, self.blobs, self._checks, self._gatekeeper = database, blobs, checks, gatekeeper
+        self._database, self._blobs, self._checks, self._gatekeeper = database, blobs, checks, gatekeeper
         self._on_promoted, self._clock = on_promoted, clock
 
     async def register_run(self, run: Run, supervisor: Supervisor) -> None:
@@ -63,12 +63,12 @@ class Registry:
             raise BadInput("the run left no outputs")
         outputs = run.exited.outputs
         for ref in outputs.additional.values():
-            self.blobs.path(ref.digest)  # a version has all its files, or is none
-        checked = await self._checks.check(self.blobs.path(outputs.model.digest))
-        text = await asyncio.to_thread(self.blobs.read_bytes, run.task.digest, run.task.size_bytes)
+            self._blobs.path(ref.digest)  # a version has all its files, or is none
+        checked = await self._checks.check(self._blobs.path(outputs.model.digest))
+        text = await asyncio.to_thread(self._blobs.read_bytes, run.task.digest, run.task.size_bytes)
         made = card_of(run, TaskSpec.model_validate_json(text), outputs, checked.signature, self._clock())
         made = made.model_copy(update={"sample": await asyncio.to_thread(self._keep, checked)})
-        if made.curves is not None and not self.blobs.has(made.curves.digest):  # it was lost on its way: a pity
+        if made.curves is not None and not self._blobs.has(made.curves.digest):  # it was lost on its way: a pity
             made = made.model_copy(update={"curves": None})
         for _ in range(_TRIES):
             place = await self._database.read(lambda session: _place(session, run.job))
@@ -81,7 +81,7 @@ class Registry:
 
     async def _register(self, card: ModelVersion, place: "_Place", run: Run, supervisor: Supervisor) -> None:
         verdict = await self._gatekeeper.judge(run.job, card, place.champion)
-        card_blob = await asyncio.to_thread(self.blobs.put_bytes, card.model_dump_json().encode())
+        card_blob = await asyncio.to_thread(self._blobs.put_bytes, card.model_dump_json().encode())
 
         def commit(session: Session, after: Run) -> None:
             if _place(session, run.job) != place:
@@ -102,7 +102,7 @@ class Registry:
             await self._on_promoted(card.name)
 
     def _keep(self, checked: Checked) -> BlobRef | None:
-        return self.blobs.put_bytes(checked.sample) if checked.sample is not None else None
+        return self._blobs.put_bytes(checked.sample) if checked.sample is not None else None
 
 
 class _Overtaken(Conflict):

@@ -12,16 +12,11 @@ from controller.stores.runs import to_run
 from controller.stores.serving import get_pipeline, get_pipeline_version, pipeline_versions
 from controller.stores.tables import EdgeRow, LibraryRow, PipelineRow, RunRow
 from schemas.fleet import LibrarySpec
+from schemas.pipeline_views import LibraryView, PipelineVersionView, PipelineView
 from schemas.pipelines import PipelineSpec
 from schemas.report import PipelineStatus
 from schemas.runs import ON_EDGE, RunState, RunTrigger, Usage
-from schemas.views import (
-    EdgeView,
-    LibraryView,
-    PipelineVersionView,
-    PipelineView,
-    RunView,
-)
+from schemas.views import EdgeView, RunView
 
 _TRIGGER: TypeAdapter[RunTrigger] = TypeAdapter(RunTrigger)
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from schemas.deployment_views import DeploymentView, RolloutView
 from schemas.errors import Stale
-from schemas.views import Undeployed
+from schemas.pipeline_views import Undeployed
 from tidemill.asking import Asking, path_of, read_as
 
 Order = Literal["approve", "pause", "resume", "abort", "rollback"]

@@ -1,7 +1,7 @@
 """The requests about dead letters."""
 
 from schemas.payload_text import as_text
-from schemas.views import DeadLetterContent, DeadLetterView
+from schemas.pipeline_views import DeadLetterContent, DeadLetterView
 from tidemill.asking import Asking, path_of, read_as
 
 

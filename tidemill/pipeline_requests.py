@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from schemas.pipelines import Outcome
-from schemas.views import (
+from schemas.pipeline_views import (
     DeletedPipeline,
     LibraryView,
     NodeTypeView,
@@ -12,6 +11,7 @@ from schemas.views import (
     PipelineView,
     ProposedPipeline,
 )
+from schemas.pipelines import Outcome
 from tidemill.asking import Asking, path_of, read_as
 from tidemill.exchange import Query
 

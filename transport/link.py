@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from typing import Literal, Protocol
+from typing import Literal
 
 from schemas.errors import TidemillError, TooLarge, Unauthorized, Unreachable, Untrusted
+from transport.client import Client
 from transport.inbox import Inbox
 from transport.outbox import Outbox, Parcel, Told
 from transport.subscription import Listener, Message, Subscription
@@ -17,22 +18,6 @@ _NEVER_SUBSCRIBED = "tidemill/v1/nothing"
 
 MAX_PAYLOAD_BYTES = 1_000_000  # what every broker takes without being told to
 _ANSWER_S = 30.0  # how long the broker may take to answer
-
-
-class Client(Protocol):
-    """What a link needs of an MQTT library: packets are queued at once, and their answers are calls of the link."""
-
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
-        """Queue a message; returns its packet id. With QoS 1 it is sent again until ``published`` is called."""
-
-    def subscribe(self, topic_filter: str, qos: int) -> int:
-        """Ask for a subscription; answered by ``subscribed`` with the returned packet id."""
-
-    def unsubscribe(self, topic_filter: str) -> int:
-        """End a subscription; answered by ``unsubscribed`` with the returned packet id."""
-
-    def send_ack(self, message: Message) -> None:
-        """Acknowledge a message, if the connection that brought it is still the present one."""
 
 
 class Link:

@@ -19,8 +19,9 @@ from controller.stores.serving import get_pipeline
 from controller.stores.tables import DeadLetterRow
 from schemas.errors import BadInput
 from schemas.payload_text import Encoding, as_bytes
+from schemas.pipeline_views import DeadLetterContent, DeadLetterView
 from schemas.topics import check_topic
-from schemas.views import DeadLetterContent, DeadLetterView, Page
+from schemas.views import Page
 from schemas.written import Written
 
 router = APIRouter(tags=["serving"])

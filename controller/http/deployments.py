@@ -17,7 +17,8 @@ from controller.stores.serving import get_deployment, list_deployments
 from controller.stores.serving_changes import delete_deployment
 from schemas.deployment_views import DeploymentView, RolloutView
 from schemas.errors import BadInput
-from schemas.views import Page, Undeployed
+from schemas.pipeline_views import Undeployed
+from schemas.views import Page
 from schemas.written import Written
 
 router = APIRouter(tags=["deployments"])

@@ -5,7 +5,8 @@ from fastapi import APIRouter
 from controller.http.services import Parts
 from controller.stores.serving import list_libraries
 from controller.views import library_view
-from schemas.views import LibraryView, Page
+from schemas.pipeline_views import LibraryView
+from schemas.views import Page
 
 router = APIRouter(tags=["libraries"])
 

@@ -14,7 +14,7 @@ from schemas.errors import BadInput, NotFound
 from schemas.jobs import JobSpec
 from schemas.models import ModelVersion
 from schemas.names import model_ref
-from schemas.views import ProposedPipeline
+from schemas.pipeline_views import ProposedPipeline
 
 router = APIRouter(tags=["models"])
 

@@ -4,7 +4,8 @@ from fastapi import APIRouter
 
 from pipeline_runtime.catalog import node_schema
 from pipeline_runtime.installed import node_types
-from schemas.views import NodeTypeView, Page
+from schemas.pipeline_views import NodeTypeView
+from schemas.views import Page
 
 router = APIRouter(tags=["pipelines"])
 

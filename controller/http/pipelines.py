@@ -10,7 +10,8 @@ from controller.stores.serving import list_pipelines
 from controller.stores.serving_changes import delete_pipeline
 from controller.views import pipeline_version_view, pipeline_version_views, pipeline_view
 from schemas.pipeline_changes import changes_between
-from schemas.views import DeletedPipeline, Page, PipelineDifference, PipelineVersionView, PipelineView
+from schemas.pipeline_views import DeletedPipeline, PipelineDifference, PipelineVersionView, PipelineView
+from schemas.views import Page
 
 router = APIRouter(tags=["pipelines"])
 

@@ -12,7 +12,7 @@ from controller.stores.tables import DeadLetterRow, PipelineRow
 from schemas.dead_letters import DeadLetter
 from schemas.errors import NotFound
 from schemas.payload_text import as_text
-from schemas.views import DeadLetterContent, DeadLetterView
+from schemas.pipeline_views import DeadLetterContent, DeadLetterView
 
 KEPT = 1000
 KEPT_BYTES = 100_000_000

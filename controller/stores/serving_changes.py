@@ -14,7 +14,7 @@ from controller.wanted import chooses, wanted_on
 from schemas.deployments import DeploymentSpec
 from schemas.errors import Conflict, NotFound
 from schemas.names import EdgeName, Name
-from schemas.views import DeletedPipeline, Undeployed
+from schemas.pipeline_views import DeletedPipeline, Undeployed
 
 
 def delete_pipeline(session: Session, *, name: Name, undeploy: bool) -> DeletedPipeline:

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from time import perf_counter_ns
@@ -29,23 +28,13 @@ from pipeline_runtime.running.listening import Listening
 from pipeline_runtime.running.loaded import Loaded
 from pipeline_runtime.running.outcomes import Outcomes
 from pipeline_runtime.running.run import Run
-from pipeline_runtime.running.statistics import NodeStatistics
+from pipeline_runtime.running.statistics import Counters, NodeStatistics
 from pipeline_runtime.running.together import advance_together
 from pipeline_runtime.running.turns import Orders
 from schemas.errors import TidemillError
 from schemas.pipelines import NodeFigures
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Counters:
-    """What an engine has done so far."""
-
-    received: int = 0
-    answered: int = 0
-    failed: int = 0
-    last_failure: str = ""  # node and reason
 
 
 class Engine:

@@ -9,6 +9,16 @@ _BUCKETS = 40  # the last begins at nine minutes
 
 
 @dataclass(slots=True)
+class Counters:
+    """What an engine has done so far."""
+
+    received: int = 0
+    answered: int = 0
+    failed: int = 0
+    last_failure: str = ""  # node and reason
+
+
+@dataclass(slots=True)
 class NodeStatistics:
     """Of one node. ``durations[n]`` counts the times that took from 2**(n-1) to 2**n ns."""
 

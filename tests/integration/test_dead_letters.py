@@ -21,8 +21,8 @@ from schemas.broker import BrokerAddress
 from schemas.dead_letters import DeadLetter
 from schemas.errors import BadInput, NotFound
 from schemas.names import BlobRef
+from schemas.pipeline_views import DeadLetterView
 from schemas.pipelines import PipelineSpec
-from schemas.views import DeadLetterView
 from tests.conftest import Mosquitto
 from tests.integration.command import PROGRAM
 from tests.integration.site import Site, controller

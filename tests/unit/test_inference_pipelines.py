@@ -18,8 +18,8 @@ from schemas.collections import ColumnType
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, DataSelection, Lineage, ModelVersion, Signature, TensorSpec
 from schemas.names import BlobRef
+from schemas.pipeline_views import ProposedPipeline
 from schemas.queries import Format
-from schemas.views import ProposedPipeline
 from transport.blob_store import BlobDirectory
 
 IRIS = {"sepal": True, "petal": True, "species": False}

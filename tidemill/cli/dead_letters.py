@@ -15,7 +15,7 @@ from tidemill.cli.output import Columns, ago, amount, print_list, print_one, say
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
-    from schemas.views import DeadLetterContent, DeadLetterView
+    from schemas.pipeline_views import DeadLetterContent, DeadLetterView
     from tidemill.client import Client
 
 app = typer.Typer(help="See the messages that a pipeline could not answer, and send them again.", no_args_is_help=True)

@@ -12,7 +12,8 @@ from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
     from schemas.fleet import DeploymentDocument
-    from schemas.views import Applied, ProposedPipeline
+    from schemas.pipeline_views import ProposedPipeline
+    from schemas.views import Applied
     from tidemill.client import Client
 
 app = typer.Typer()

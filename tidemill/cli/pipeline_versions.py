@@ -13,7 +13,7 @@ from tidemill.cli.pipeline_view import change_lines, summary
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
-    from schemas.views import NodeTypeView, PipelineVersionView
+    from schemas.pipeline_views import NodeTypeView, PipelineVersionView
 
 app = typer.Typer()
 

@@ -8,8 +8,8 @@ from tidemill.cli.output import Columns, ago
 
 if TYPE_CHECKING:
     from schemas.pipeline_changes import FieldChange, PipelineChanges
+    from schemas.pipeline_views import PipelineVersionView, PipelineView
     from schemas.pipelines import NodeSpec, PipelineSpec
-    from schemas.views import PipelineVersionView, PipelineView
 
 
 def edges_of(pipeline: "PipelineView") -> str:
