@@ -136,13 +136,14 @@ class Engine:
         loses it. A pipeline that has stopped itself answers nothing, and leaves without.
         """
         await self._listening.leave_groups()
-        received, flushed = -1, False
-        while not self.stopped and not (flushed and received == self.counters.received):
-            received = self.counters.received
-            flushed = await self.broker.flush()
-            while (self._runs or self.backlog) and not self.stopped:
+        while not self.stopped:
+            if self._runs or self.backlog:
                 await self._none_in_flight.wait()
                 await asyncio.sleep(0)  # the next ones begin in a turn of their own
+                continue
+            received = self.counters.received  # all of them acknowledged, which lets the broker send more
+            if await self.broker.flush() and received == self.counters.received and not self.backlog:
+                return
 
     async def drain(self, timeout_s: float) -> None:
         """Begin no more runs, end those in flight, give up on late ones: the broker sends their messages again."""

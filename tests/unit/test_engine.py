@@ -621,3 +621,21 @@ def test_the_time_that_most_messages_take_is_told_to_a_quarter(durations: list[i
     told_s = ways.quantile_s(share)
     assert true_s <= told_s or math.isclose(true_s, told_s)
     assert told_s <= true_s * 1.2501
+
+
+async def test_who_leaves_a_group_waits_for_what_the_broker_may_not_send_yet() -> None:
+    """Its window is full while a run is under way: only what is acknowledged makes room for the rest."""
+    async with desk([IN, work("slow", "n0", rounds=5), pub("slow")], work_type(Counter())) as table:
+        given, held = [table.hand_in(0)], list(range(1, 10))
+
+        async def flush() -> bool:
+            if held and given[-1].acknowledged.is_set():
+                given.append(table.hand_in(held.pop(0)))
+            return True
+
+        table.flush = flush  # type: ignore[method-assign]  # this broker has a window of one message
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the first run is under way, and waits
+        assert table.engine.counters.received == 1
+        await table.engine.leave_groups()
+        assert (held, len(table.bodies())) == ([], 10)
