@@ -43,19 +43,22 @@ class Gatekeeper:
             rows = self._blobs.path(holdout.blob.digest) if rescore and holdout else None
         except (NotFound, UnknownFeatures) as error:
             return Scores(trouble=str(error))
-        with self._blobs.scratch() as folder:
-            candidate = await asyncio.to_thread(self._rival, card, folder / "candidate")
-            rival = await asyncio.to_thread(self._rival, champion, folder / "champion") if champion else None
-            task = ScoringTask(
-                candidate=candidate,
-                champion=rival,
-                rescore=rescore,
-                features=features,
-                rows=rows,
-                format=holdout.format if holdout else "json",
-                budgets=job.gate.budgets is not None,
-            )
-            return await self._scorer.score(task)
+        try:
+            with self._blobs.scratch() as folder:
+                candidate = await asyncio.to_thread(self._rival, card, folder / "candidate")
+                rival = await asyncio.to_thread(self._rival, champion, folder / "champion") if champion else None
+                task = ScoringTask(
+                    candidate=candidate,
+                    champion=rival,
+                    rescore=rescore,
+                    features=features,
+                    rows=rows,
+                    format=holdout.format if holdout else "json",
+                    budgets=job.gate.budgets is not None,
+                )
+                return await self._scorer.score(task)
+        except (NotFound, OSError, ValueError) as error:  # a full disk, labels that are no JSON: a person looks at it
+            return Scores(trouble=f"the versions could not be made ready to be asked: {error}")
 
     def _features(self, rescore: Rescore, card: ModelVersion, job: JobSpec) -> tuple[str, ...]:
         """The columns that are the model's inputs, in its order. Raises UnknownFeatures."""

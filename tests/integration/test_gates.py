@@ -290,6 +290,15 @@ async def test_a_champion_with_weights_in_other_files_is_asked_too(bench: Bench,
     assert found.rival == pytest.approx(0.1, abs=0.02)
 
 
+async def test_a_champion_with_broken_labels_holds_up_no_run(bench: Bench, rows: Path, tmp_path: Path) -> None:
+    """What was uploaded beside it is no JSON: the candidate is registered, and held with the reason."""
+    champion = bench.blobs.put_file(linear(tmp_path / "champion.onnx", [1.0, 2.0]))
+    await bench.upload({"model.onnx": champion, "labels.json": bench.blobs.put_bytes(b"up, down")})
+    held = await _register(bench, _job(bench), rows, linear(tmp_path / "better.onnx", [1.0, 2.0]))
+    assert (held.decision, held.champion) == ("hold", 1)
+    assert "could not be made ready to be asked" in held.reason
+
+
 def test_a_person_decides_in_the_gates_place(tmp_path: Path) -> None:
     """Approved, a version is the champion; the decision, its reason and who took it are kept, the newest first."""
     with Api.running(tmp_path) as api:
