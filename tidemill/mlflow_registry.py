@@ -19,8 +19,9 @@ from schemas.errors import BadInput, NotFound
 from tidemill.mlflow_folders import find_mlflow, read_mlflow, usable_metrics
 
 _VERSION = re.compile(r"version-(\d+)")
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of a tag or an alias here
 _TAG_CHARACTERS = 500
+_DESCRIBED = "meta.yaml"
 _DELETED = "Deleted_Internal"
 
 
@@ -42,6 +43,7 @@ def find_registered(path: Path, name: str) -> Path | None:
     Raises:
         BadInput: the tree has several models, and none of them has this name.
     """
+    path = path.resolve()
     if _numbered(path):
         return path
     held = sorted(folder for folder in (path / "models").glob("*") if _numbered(folder))
@@ -55,20 +57,20 @@ def read_registered(folder: Path) -> tuple[list[RegisteredVersion], list[str]]:
     """The versions of a registered model, the oldest first, and why others are left out."""
     held: list[RegisteredVersion] = []
     left_out: list[str] = []
-    aliases = _texts(folder / "aliases")
+    aliases = {name: of.strip() for name, of in _texts(folder / "aliases").items() if _NAME.fullmatch(name)}
     for number, place in sorted(_numbered(folder).items()):
-        mine = tuple(sorted(alias for alias, of in aliases.items() if of.strip() == str(number)))
+        mine = tuple(sorted(alias for alias, of in aliases.items() if of == str(number)))
         try:
             held.append(_read(folder, number, place, mine))
-        except (BadInput, NotFound, OSError, yaml.YAMLError) as error:
+        except (BadInput, NotFound, OSError, ValueError, yaml.YAMLError) as error:
             left_out.append(f"version {number} of {folder.name} is left out: {error}")
     return held, left_out
 
 
 def _read(folder: Path, number: int, place: Path, aliases: tuple[str, ...]) -> RegisteredVersion:
-    said: Any = yaml.safe_load((place / "meta.yaml").read_text(encoding="utf-8"))
+    said: Any = yaml.safe_load((place / _DESCRIBED).read_text(encoding="utf-8"))
     if not isinstance(said, dict):
-        raise BadInput(f"{place / 'meta.yaml'} tells nothing")
+        raise BadInput(f"{place / _DESCRIBED} tells nothing")
     if said.get("current_stage") == _DELETED:
         raise NotFound("it was deleted")
     root, run = folder.parent.parent, str(said.get("run_id") or "")
@@ -81,7 +83,7 @@ def _read(folder: Path, number: int, place: Path, aliases: tuple[str, ...]) -> R
         tags={
             key: text
             for key, text in _texts(place / "tags").items()
-            if _TAG.fullmatch(key) and len(text) <= _TAG_CHARACTERS
+            if _NAME.fullmatch(key) and len(text) <= _TAG_CHARACTERS
         },
         aliases=aliases,
     )
@@ -90,9 +92,9 @@ def _read(folder: Path, number: int, place: Path, aliases: tuple[str, ...]) -> R
 def _artifacts(root: Path, said: dict[str, Any], run: str) -> Path:
     """Where the version's MLmodel lies. The tree may have been moved since: what its source says below it counts."""
     source = unquote(urlsplit(str(said.get("storage_location") or said.get("source") or "")).path)
-    below = source.rpartition("/artifacts/")[2] if "/artifacts/" in source else ""
+    below = source.partition(f"/{run}/artifacts/")[2]
     logged = re.search(
-        r"m-[0-9a-f]{16,}", f"{said.get('source')} {said.get('storage_location')} {said.get('model_id')}"
+        r"\bm-[0-9a-f]{16,}", f"{said.get('source')} {said.get('storage_location')} {said.get('model_id')}"
     )
     places = [*root.glob(f"*/models/{logged[0]}/artifacts")] if logged else []
     places += [place / below for place in root.glob(f"*/{run}/artifacts")] if run.isalnum() else []
@@ -124,10 +126,11 @@ def _point(line: str) -> tuple[int, int, float]:
 def _texts(folder: Path) -> dict[str, str]:
     """What stands in each file of a folder; a link may lead anywhere, and is none."""
     files = (path for path in sorted(folder.glob("*")) if path.is_file() and not path.is_symlink())
-    return {path.name: path.read_text(encoding="utf-8") for path in files}
+    return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in files}
 
 
 def _numbered(folder: Path) -> dict[int, Path]:
     """The folders of its versions, by number."""
-    found = ((_VERSION.fullmatch(path.name), path) for path in folder.glob("version-*"))
+    held = (path for path in folder.glob("version-*") if (path / _DESCRIBED).is_file())
+    found = ((_VERSION.fullmatch(path.name), path) for path in held)
     return {int(match[1]): path for match, path in found if match}

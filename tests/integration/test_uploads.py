@@ -182,6 +182,9 @@ def test_a_registry_of_mlflows_comes_whole(site: Site) -> None:
     mlflow_version(root, 3, source=f"models:/m-{'d4' * 16}")
     mlflow_version(root, 4, source="models:/m-0000000000000000", current_stage="Deleted_Internal")
     mlflow_version(root, 5, source="file:///elsewhere/mlruns/0/../../../../etc/artifacts/passwd")
+    mlflow_version(root, 6)
+    (root / "models/plant/version-6/meta.yaml").write_bytes(b"\xff\xfe")
+    (root / "models/plant/version-7").mkdir()
     for number, run in runs.items():
         (root / f"0/{run}/metrics/val").mkdir(parents=True)
         (root / f"0/{run}/metrics/accuracy").write_text(f"170 0.5 0\n171 0.{number} 2 data 5f\n172 0.5 0\n")
@@ -190,6 +193,7 @@ def test_a_registry_of_mlflows_comes_whole(site: Site) -> None:
     (root / "models/plant/aliases").mkdir()
     (root / "models/plant/aliases/champion").write_text("1")
     (root / "models/plant/aliases/tried").write_text("2")
+    (root / "models/plant/aliases/_odd").write_bytes(b"\xff")
     came = site.run("model", "import", "plant", "mlruns", "--alias", "candidate", "--json")
     made = json.loads(came.stdout)
     assert [(one["version"], one["metrics"], one["note"], one["tags"]) for one in made] == [
@@ -197,7 +201,12 @@ def test_a_registry_of_mlflows_comes_whole(site: Site) -> None:
         (2, {"accuracy": 0.2}, "from the lab", {"season": "summer"}),
     ]
     assert made[1]["lineage"]["imported"] == f"MLflow registry: plant version 2, run {runs[2]}"
-    for complaint in ("version 3 of plant is left out", "4 of plant is left out: it was deleted", "5 of plant"):
+    for complaint in (
+        "version 3 of plant is left out",
+        "4 of plant is left out: it was deleted",
+        "5 of plant",
+        "6 of plant",
+    ):
         assert complaint in came.stderr
     aliases = {one["name"]: one["version"] for one in site.ask("model", "show", "plant")["aliases"]}
     assert aliases == {"champion": 1, "tried": 2, "candidate": 2}
@@ -205,6 +214,7 @@ def test_a_registry_of_mlflows_comes_whole(site: Site) -> None:
     assert [one["version"] for one in again] == [1, 2]
     mlflow_model(root / "0/x", 5.0)
     (root / "models/other/version-1").mkdir(parents=True)
+    (root / "models/other/version-1/meta.yaml").write_text("version: 1\n")
     unclear = site.run("model", "import", "third", "mlruns")
     assert (unclear.returncode, "has the models other, plant; name one" in unclear.stderr) == (2, True)
 
