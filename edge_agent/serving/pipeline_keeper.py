@@ -154,15 +154,23 @@ class PipelineKeeper:
             except Exception as error:  # whatever it is, it must not end the keepers of other pipelines
                 log.exception("pipeline not kept", extra={"pipeline": self._name})
                 reason = f"{type(error).__name__}: {error}"
-            if self._wanted is None and self._standing.told.state is PipelineState.FAILED:
-                log.warning("left with messages", extra={"pipeline": self._name, "reason": self._standing.told.reason})
-                self._has_left = True
+            self._look_for_hope()
             if (now := self._due) is None:
                 continue
             if not reason:
                 self._standing.worker_replaced()
             elif not now.spec.paused:
                 await self._pause(reason, lived_s=asyncio.get_running_loop().time() - began)
+
+    def _look_for_hope(self) -> None:
+        """A replica that is to go, and can answer nothing, goes without."""
+        told = self._standing.told
+        if self._wanted is None and self._due is not None and told.state is PipelineState.FAILED:
+            log.warning(
+                "a replica goes, and what the broker holds for it is lost: it cannot be answered",
+                extra={"pipeline": self._name, "reason": told.reason},
+            )
+            self._has_left = True
 
     async def _one_life(self, wanted: ReadyPipeline) -> str:
         """From a worker's start to its end; returns why it ended, and nothing if it was asked to."""
@@ -230,6 +238,7 @@ class PipelineKeeper:
             self._sessions.remember(self._name, self._sessions.filters(self._name) | due.filters)
             await worker.send(due.as_order())
             if leaving := self._wanted is None:
+                log.info("a replica goes when it has answered what it was given", extra={"pipeline": self._name})
                 await worker.send(Leave())
             await self._news.wait()
             self._news.clear()
