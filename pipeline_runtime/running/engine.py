@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
+from operator import attrgetter
 from time import perf_counter_ns
 
 from pipeline_runtime.broker import Broker, Message
@@ -226,6 +227,8 @@ class Engine:
         self.backlog.follow(loaded.plan.queue)
         filters = set(loaded.plan.filters.values())  # of others, runs in flight keep hold themselves
         self._orders = {topic_filter: self._orders.get(topic_filter, Orders()) for topic_filter in filters}
+        for orders in self._orders.values():
+            orders.forget_nodes()
         self._inboxes = {topic_filter: self._inboxes.get(topic_filter, Inbox()) for topic_filter in filters}
         ids = [step.id for step in loaded.plan.steps]
         self.statistics = {node: self.statistics.get(node, NodeStatistics()) for node in ids}
@@ -252,7 +255,7 @@ class Engine:
             begun = self._begin()
             if not begun:
                 return
-            for lane, together in groupby(begun, key=lambda run: run.lane):
+            for lane, together in groupby(begun, key=attrgetter("lane")):
                 _advance(lane, list(together))
 
     def _begin(self) -> list[Run]:

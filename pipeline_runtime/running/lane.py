@@ -3,14 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from pipeline_runtime.compiling.plan import Source
-from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, Node, RootNode
+from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, RootNode
 from pipeline_runtime.running.inbox import Inbox
 from pipeline_runtime.running.loaded import LiveNode, Loaded
 from pipeline_runtime.running.statistics import NodeStatistics
 from pipeline_runtime.running.turns import Orders
 from schemas.pipelines import OnError
+
+if TYPE_CHECKING:
+    from pipeline_runtime.running.run import Run
 
 Results = Sequence[object]
 """What the nodes of a run gave, by position; the root's is the first."""
@@ -22,8 +26,8 @@ class LaneStep:
 
     position: int
     id: str
-    node: Node
-    batches: BatchNode | None  # the same node, if it is one
+    resolve: Callable[[object, "Run"], object]  # its node's
+    batches: BatchNode | None  # the node, if it is one
     parents: tuple[int, ...]  # positions
     value: Callable[[Results], object]  # its input; SKIPPED when it is not to run
     on_error: OnError
@@ -66,7 +70,7 @@ def lane_steps(root: str, nodes: Sequence[LiveNode], statistics: Mapping[str, No
         LaneStep(
             position=places[node.step.id],
             id=node.step.id,
-            node=node.node,
+            resolve=node.node.resolve,
             batches=node.node if isinstance(node.node, BatchNode) else None,
             parents=tuple(places[parent] for parent in node.step.parents if parent in places),
             value=_value(node, places),

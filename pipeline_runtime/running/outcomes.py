@@ -1,6 +1,7 @@
 """The last messages that went through a pipeline, for people who want to see what it does."""
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import time
 from typing import NamedTuple
@@ -20,8 +21,8 @@ class _Ended(NamedTuple):  # one is made for each message: a dataclass takes sev
     topic: str
     payload: bytes
     nodes: tuple[str, ...]
-    results: tuple[object, ...]
-    durations_ns: tuple[int, ...]
+    results: Sequence[object]
+    durations_ns: Sequence[int]
     failed_at: str
     error: str
 
@@ -41,8 +42,8 @@ class Outcomes:
                 topic=run.message.topic,
                 payload=run.message.payload,
                 nodes=run.lane.ids,
-                results=tuple(run.results),
-                durations_ns=tuple(run.durations_ns),
+                results=run.results,
+                durations_ns=run.durations_ns,
                 failed_at=run.failure.node if run.failure else "",
                 error=run.failure.reason if run.failure else "",
             )

@@ -68,10 +68,12 @@ class Order:
         del self._live[number]
         for turns in self._turns.values():
             turns.leave(number)
-        if self._live:
-            return False
-        self._turns.clear()  # nobody waits, and another plan may have other nodes
-        return True
+        return not self._live
+
+    def forget_nodes(self) -> None:
+        """Another plan may have other nodes. While runs are under way, nothing is forgotten."""
+        if not self._live:
+            self._turns.clear()
 
 
 class Orders:
@@ -86,6 +88,11 @@ class Orders:
         if order is None:
             order = self._orders[key] = Order()
         return order
+
+    def forget_nodes(self) -> None:
+        """Another plan follows."""
+        for order in self._orders.values():
+            order.forget_nodes()
 
     def end(self, key: Hashable, number: int) -> None:
         """This run has ended."""
