@@ -137,8 +137,8 @@ async def _rows_per_s(node: BatchNode, values: Sequence[Any], bursts: int) -> fl
     began_s = perf_counter()
     for _ in range(bursts):
         for result in node.resolve_many(values, [_RUN] * len(values)):
-            assert not isinstance(result, Exception)
-            if isinstance(result, Awaitable):
+            if type(result) is not list:  # as answers are; to look closer would be a good part of what is measured
+                assert isinstance(result, Awaitable), result
                 await result
     return bursts * len(values) / (perf_counter() - began_s)
 

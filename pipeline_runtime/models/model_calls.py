@@ -10,11 +10,21 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from pipeline_runtime.models.call_queue import CallQueue
+from pipeline_runtime.models.call_times import CallTimes
 from pipeline_runtime.models.model_answer import Answer
-from pipeline_runtime.models.model_feed import ReadFeed
+from pipeline_runtime.models.model_feed import Feed, ReadFeed
 from pipeline_runtime.models.onnx_model import OnnxModel
 from pipeline_runtime.models.quick_rows import QuickRows
-from pipeline_runtime.models.stacking import Question, answers_rows_apart, first_batch, question_of, stack, take_apart
+from pipeline_runtime.models.stacking import (
+    Outputs,
+    Question,
+    answers_rows_apart,
+    first_batch,
+    question_of,
+    stack,
+    take_apart,
+)
+from pipeline_runtime.models.tensors import Array
 from pipeline_runtime.node_type import BatchNode
 from pipeline_runtime.running.run import Run
 
@@ -29,8 +39,8 @@ class ModelCalls(BatchNode):
     ) -> None:
         """Blocks while the model is tried with several rows."""
         self._model, self._read, self._answer = model, read, answer
-        self._row_s = self._last_s = model.usual_s  # how long an answer for one row takes; and the last one took
-        self._quick = quick if self._row_s <= SLOW_S else None
+        self._times = CallTimes(model.usual_s)
+        self._quick = quick if model.usual_s <= SLOW_S else None
         self._write = answer.writers[0]
         self._max_rows = max_rows
         self.together = max_rows > 1 and answers_rows_apart(model, answer.names)
@@ -53,7 +63,7 @@ class ModelCalls(BatchNode):
             else:
                 return self._write(quick.answer)
         question = question_of(self._read(value))
-        if question.rows * self._row_s > SLOW_S:
+        if self._times.of(question.rows) > SLOW_S:
             return self._from_thread(question)
         return self._ask(question)
 
@@ -61,38 +71,43 @@ class ModelCalls(BatchNode):
         """As many answers, of as few calls as there can be; what is wrong with one message spoils no other."""
         if not self.together:
             return [_or_error(self.resolve, value, run) for value, run in zip(values, runs, strict=True)]
+        if (quickly := self._quick_answers(values)) is not None:
+            return quickly
         results: list[object] = [None] * len(values)
         questions: dict[int, Question] = {}  # by the message's place
-        for place in self._resolve_quickly(values, results):
+        for place, value in enumerate(values):
             try:
-                questions[place] = question_of(self._read(values[place]))
+                questions[place] = question_of(self._read(value))
             except Exception as error:  # noqa: BLE001 - whatever it is, it costs this message alone
                 results[place] = error
-        slow = sum(question.rows for question in questions.values()) * self._row_s > SLOW_S
+        slow = self._times.of(sum(question.rows for question in questions.values())) > SLOW_S
         asked = list(questions.values())
         answers = [self._from_thread(question) for question in asked] if slow else self._answer_now(asked)
         for place, answer in zip(questions, answers, strict=True):
             results[place] = answer
         return results
 
-    def _resolve_quickly(self, values: Sequence[object], results: list[object]) -> list[int]:
-        """Answer the messages that are one row of numbers; the places of the others are returned."""
-        quick = self._quick
-        if quick is None or len(values) * self._row_s > SLOW_S:  # too long, all together, for anything but a thread
-            return list(range(len(values)))
-        packed = quick.packed(values)
-        places = list(packed)
-        rest = [place for place in range(len(values)) if place not in packed] if len(places) < len(values) else []
-        for first in range(0, len(places), self._max_rows):
-            some = places[first : first + self._max_rows]
-            try:
-                answers = self._answer.write_rows(quick.ask_many([packed[place] for place in some]))
-            except Exception:  # noqa: BLE001
-                rest += some  # of one of them; each is asked alone
-                continue
-            for place, answer in zip(some, answers, strict=True):
-                results[place] = answer
-        return rest
+    def _quick_answers(self, values: Sequence[object]) -> list[object] | None:
+        """What all are answered with, if each is one row of numbers, and none is wrong."""
+        quick, most = self._quick, self._max_rows
+        if quick is None or self._times.of(len(values)) > SLOW_S:  # too long, all together, for anything but a thread
+            return None
+        batches = [quick.packed(values[first : first + most]) for first in range(0, len(values), most)]
+        answers: list[object] = []
+        try:
+            for rows in batches:
+                if rows is None:
+                    return None
+                answers += self._answer.write_rows(self._ask_many(quick, rows))
+        except Exception:  # noqa: BLE001 - asked again one by one, where what is wrong is told
+            return None
+        return answers if len(answers) == len(values) else None
+
+    def _ask_many(self, quick: QuickRows, rows: Array) -> Array:
+        began_s = time.perf_counter()
+        answer = quick.ask_many(rows)
+        self._times.took(len(rows), time.perf_counter() - began_s)
+        return answer
 
     def _from_thread(self, question: Question) -> Awaitable[object]:
         if not self.together:
@@ -117,7 +132,7 @@ class ModelCalls(BatchNode):
         """One call for all; if it fails, each is asked alone. Blocks."""
         if len(questions) > 1:
             try:
-                parts = take_apart(self._model.ask(stack(questions), self._answer.names), questions)
+                parts = take_apart(self._timed(stack(questions), sum(one.rows for one in questions)), questions)
             except Exception:  # noqa: BLE001, S110 - one of them is the cause, or they do not go together
                 pass
             else:
@@ -125,15 +140,13 @@ class ModelCalls(BatchNode):
         return [_or_error(self._ask, question) for question in questions]
 
     def _ask(self, question: Question) -> object:
-        began = time.perf_counter()
-        outputs = self._model.ask(question.feed, self._answer.names)
-        last_s = (time.perf_counter() - began) / max(question.rows, 1)
-        row_s, self._last_s = min(last_s, self._last_s), last_s  # one alone may have been held up by something else
-        if row_s > self._row_s:
-            self._row_s = row_s
-        elif question.rows == 1:  # rows in a batch take less each than one alone: they say nothing of that
-            self._row_s += (row_s - self._row_s) / 4
-        return self._answer.write(outputs)
+        return self._answer.write(self._timed(question.feed, question.rows))
+
+    def _timed(self, feed: Feed, rows: int) -> Outputs:
+        began_s = time.perf_counter()
+        outputs = self._model.ask(feed, self._answer.names)
+        self._times.took(rows, time.perf_counter() - began_s)
+        return outputs
 
 
 def _or_error(work: Callable[..., object], *given: object) -> object:

@@ -6,6 +6,7 @@ What does not look quite usual is left to the slower way, which tells what is wr
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -22,6 +23,7 @@ _FORMATS = {"f4": "f", "f8": "d", "f2": "e", "i1": "b", "i2": "h", "i4": "i", "i
     "u8": "Q",
 }
 _MOST = 4096  # numbers in a row; numpy is quicker with more of them
+_MANY = 256  # numbers, of which numpy is quicker to look for zeros and ones
 _FLOATS = frozenset((float, int))
 _WHOLE = frozenset((int,))
 _UNUSUAL = (LookupError, TypeError, ValueError, ArithmeticError, struct.error)
@@ -37,9 +39,9 @@ class QuickRows:
         self._model, self._output, self._take = model, output, take
         self._input = model.signature.inputs[0].name
         dtype, width = bound.given.dtype, bound.given.size
-        packer = struct.Struct(f"={width}{_FORMATS[dtype.str[1:]]}")
         self._types = _FLOATS if dtype.kind == "f" else _WHOLE
-        self._pack, self._pack_into = packer.pack, packer.pack_into
+        self._format = _FORMATS[dtype.str[1:]]
+        self._pack_into = struct.Struct(f"={width}{self._format}").pack_into
         self._dtype, self._row, self._one = dtype, bound.given.shape[1:], bound.given.data.cast("B")
 
     def put(self, value: Any) -> bool:  # noqa: ANN401 - whatever came
@@ -53,23 +55,22 @@ class QuickRows:
             return False
         return True
 
-    def packed(self, values: Sequence[Any]) -> dict[int, bytes]:
-        """The rows of these values for ``ask_many``, by place; those that are not of the usual kind are left out."""
-        take, pack, usual = self._take, self._pack, self._types.issuperset
-        rows: dict[int, bytes] = {}
-        for place, value in enumerate(values):
-            try:
-                row = take(value)
-                if usual(map(type, row)):
-                    rows[place] = pack(*row)
-            except _UNUSUAL:
-                continue
+    def packed(self, values: Sequence[Any]) -> Array | None:
+        """The rows of these values for ``ask_many``; None if one of them is not of the usual kind."""
+        try:
+            numbers = list(chain.from_iterable(map(self._take, values)))
+            packed = struct.pack(f"={len(numbers)}{self._format}", *numbers)
+            rows = np.frombuffer(packed, self._dtype).reshape(len(values), *self._row)
+        except _UNUSUAL:
+            return None
+        # True and False are numbers to `struct`; to look at the types of many takes longer than all the rest.
+        if len(numbers) < _MANY or ((rows == 0) | (rows == 1)).any():
+            return rows if self._types.issuperset(map(type, numbers)) else None
         return rows
 
-    def ask_many(self, rows: Sequence[bytes]) -> Array:
+    def ask_many(self, rows: Array) -> Array:
         """The output for these rows, a row each. Raises BadPayload."""
-        array = np.frombuffer(b"".join(rows), self._dtype).reshape(len(rows), *self._row)
-        (answer,) = self._model.ask({self._input: array}, [self._output])
+        (answer,) = self._model.ask({self._input: rows}, [self._output])
         return answer  # type: ignore[no-any-return] # of a model that gave an array for one row
 
 
@@ -79,7 +80,7 @@ def quick_rows(model: OnnxModel, output: str, features: Sequence[str] | None) ->
     if bound is None or bound.given.ndim < 2 or bound.given.size > _MOST or bound.given.dtype.str[1:] not in _FORMATS:
         return None
     if features is None:
-        take_row = _only_row if bound.given.ndim == 2 else partial(_flat, bound.given.shape)
+        take_row = partial(_only_row if bound.given.ndim == 2 else _flat, bound.given.shape)
         return QuickRows(model, bound, output, take_row)
     if bound.given.shape != (1, len(features)):
         return None
@@ -87,11 +88,11 @@ def quick_rows(model: OnnxModel, output: str, features: Sequence[str] | None) ->
     return QuickRows(model, bound, output, take if len(features) > 1 else lambda value: (take(value),))
 
 
-def _only_row(value: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever came
+def _only_row(shape: Sequence[int], value: Any) -> Sequence[Any]:  # noqa: ANN401 - whatever came
     if type(value) is not list:
         raise TypeError(value)
     (row,) = value
-    if type(row) is not list:
+    if type(row) is not list or len(row) != shape[1]:
         raise TypeError(row)
     return row
 

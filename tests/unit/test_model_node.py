@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from pydantic import ValidationError
 
+from pipeline_runtime.models.call_times import CallTimes
 from pipeline_runtime.models.model_calls import SLOW_S, ModelCalls
 from pipeline_runtime.models.onnx_model import OnnxModel
 from pipeline_runtime.node_type import Fittings
@@ -337,18 +338,37 @@ async def test_a_slow_model_answers_from_a_thread(doubling: Path) -> None:
     assert await slow == quick
 
 
-def test_many_quick_answers_are_slow_together(doubling: Path) -> None:
-    """What would hold up everything else for long is asked in a thread, though each alone would not be."""
+def test_many_quick_answers_are_slow_together_until_a_call_shows_otherwise(doubling: Path) -> None:
+    """What would hold up everything else for long is asked in a thread; how long it takes, the first call tells."""
     node = node_of(doubling, usual_s=SLOW_S / 2)
-    assert node.resolve_many([[[1, 2]]], [RUN]) == [[[2.0, 4.0]]]
+    assert list(node.resolve_many([[[1, 2]]], [RUN])) == [[[2.0, 4.0]]]
     values = [[[number, number]] for number in range(9)]
-    assert answers(node, values) == [[[2.0 * number, 2.0 * number]] for number in range(9)]
 
-    async def are_waited_for() -> bool:
+    async def waited_for() -> list[bool]:
         given_now = node.resolve_many(values, [RUN] * 9)
-        return all([isinstance(one, Awaitable) and bool(await one) for one in given_now])
+        were = [isinstance(one, Awaitable) for one in given_now]
+        assert [await _came(one) for one in given_now] == [[[2.0 * number, 2.0 * number]] for number in range(9)]
+        return were
 
-    assert asyncio.run(are_waited_for())
+    assert asyncio.run(waited_for()) == [True] * 9
+    assert asyncio.run(waited_for()) == [False] * 9
+
+
+def test_one_call_that_was_held_up_makes_no_model_slow() -> None:
+    """Two in a row do; a call of several rows tells what each further row takes."""
+    times = CallTimes(0.001)
+    assert (times.of(0), times.of(1), times.of(3)) == (0, 0.001, 0.003)
+    times.took(1, 0.5)
+    assert times.of(1) == 0.001
+    times.took(1, 0.5)
+    assert times.of(1) == 0.5
+    quicker = CallTimes(0.001)
+    quicker.took(11, 0.002)
+    assert quicker.of(11) == pytest.approx(0.002)
+    quicker.took(11, 0.5)
+    assert quicker.of(11) == pytest.approx(0.002)
+    quicker.took(11, 0.5)
+    assert quicker.of(11) == pytest.approx(0.5)
 
 
 class Counting(OnnxModel):
