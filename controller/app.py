@@ -166,8 +166,8 @@ class Controller:
         self._sender = BlobSender(blob_link, blobs, rate_bytes_s=rate, refused=self._revocation.names)
         receiver = BlobReceiver(blob_link, blobs, me="controller")
         self._checks = ModelChecks()
-        uploads = Uploads(blobs, self._checks, clock=utc_now)
         gatekeeper = Gatekeeper(blobs, Scorer(), clock=utc_now)
+        uploads = Uploads(database, blobs, self._checks, gatekeeper, clock=utc_now)
         registry = Registry(database, blobs, self._checks, gatekeeper, self._rollouts.promoted, clock=utc_now)
         secrets = Secrets(database, storage.secrets_key, blobs, clock=utc_now)
         selector = Selector(

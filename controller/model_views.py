@@ -6,6 +6,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from controller.stores.alias_moves import get_alias
+from controller.stores.gates import gate_of
 from controller.stores.model_changes import tags_of
 from controller.stores.model_places import Place, reported
 from controller.stores.models import aliases, get_model, get_version_row, list_models, version_rows
@@ -30,6 +31,7 @@ def model_view(session: Session, name: str, places: Places | None = None) -> Mod
     return ModelView(
         name=name,
         description=row.description,
+        gate=gate_of(session, model=name),
         aliases=tuple(_alias(session, alias) for alias in aliases(session, model=name)),
         versions=tuple(show(row, row.version == first) for row in rows),
     )

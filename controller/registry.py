@@ -2,37 +2,29 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import Session
 
 from controller.cards import card_of
+from controller.decisions import alias_for, judged
+from controller.gates.checks import Case
+from controller.gates.frozen_rows import own_rows
 from controller.gates.gatekeeper import Gatekeeper
 from controller.model_checks import Checked, ModelChecks
+from controller.places import Overtaken, Place, place_in, place_of_its_own, until_placed
 from controller.runs.steps import Registered, Run
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database
-from controller.stores.gates import add_result
-from controller.stores.models import (
-    add_version,
-    ensure_model,
-    move_alias,
-    next_own_model,
-    next_version,
-    resolve,
-)
+from controller.stores.models import add_version, ensure_model
 from controller.stores.runs import move_watermarks
-from schemas.errors import BadInput, Conflict
-from schemas.gates import GateResult
+from schemas.errors import BadInput
+from schemas.gates import Gate
 from schemas.jobs import JobSpec
 from schemas.models import ModelVersion
 from schemas.names import BlobRef
 from schemas.tasks import TaskSpec
 from transport.blob_store import BlobDirectory
-
-CHAMPION, CANDIDATE = "champion", "candidate"
-_TRIES = 100  # each time another job's version was first, so somebody gets on
 
 
 class Registry:
@@ -70,83 +62,41 @@ class Registry:
         made = made.model_copy(update={"sample": await asyncio.to_thread(self._keep, checked)})
         if made.curves is not None and not self._blobs.has(made.curves.digest):  # it was lost on its way: a pity
             made = made.model_copy(update={"curves": None})
-        for _ in range(_TRIES):
-            place = await self._database.read(lambda session: _place(session, run.job))
-            try:
-                await self._register(made.model_copy(update=place.numbers), place, run, supervisor)
-            except _Overtaken:
-                continue
-            return
-        raise Conflict(f"{_TRIES} times another version of {run.job.model} was registered meanwhile")
 
-    async def _register(self, card: ModelVersion, place: "_Place", run: Run, supervisor: Supervisor) -> None:
-        verdict = await self._gatekeeper.judge(run.job, card, place.champion)
+        async def attempt() -> None:
+            place = await self._database.read(lambda session: _place(session, run.job))
+            await self._register(made.model_copy(update=place.numbers), place, run, supervisor)
+
+        await until_placed(attempt, run.job.model)
+
+    async def _register(self, card: ModelVersion, place: Place, run: Run, supervisor: Supervisor) -> None:
+        gate = run.job.gate or place.gate or Gate()
+        better = gate.better or run.job.better.get(gate.metric or "", "higher")
+        case = Case(gate, card, place.champion, updates=run.job.update_existing, better=better)
+        verdict = await self._gatekeeper.judge(case, own_rows(card, run.job))
         card_blob = await asyncio.to_thread(self._blobs.put_bytes, card.model_dump_json().encode())
 
         def commit(session: Session, after: Run) -> None:
             if _place(session, run.job) != place:
-                raise _Overtaken(f"another version of {card.name} was registered meanwhile")
-            now = self._clock()
-            ensure_model(session, name=card.name, now=now)
+                raise Overtaken(f"another version of {card.name} was registered meanwhile")
+            ensure_model(session, name=card.name, now=self._clock())
             add_version(session, card=card, card_blob=card_blob, job=after.job.name)  # it may have been renamed
             if after.replays is None:  # which trained on rows that were trained on before
                 move_watermarks(session, job=after.job.name, data=after.data)
-            add_result(session, model=card.name, version=card.version, result=verdict)
-            decided(
-                session, card, verdict, deploys=run.job.gate.policy != "auto_promote", by=f"gate of {after.job.name}"
-            )
+            whose = f"model {card.name}, for job {after.job.name}" if gate is place.gate else after.job.name
+            told = verdict.model_copy(update={"by": f"gate of {whose}"}) if gate is place.gate else verdict
+            judged(session, card, told, gate, by=f"gate of {whose}")
 
         event = Registered(run.attempt, card.name, card.version, verdict.reason)
         await supervisor.step(run.id, event, also=commit)
-        if _alias_for(card, verdict) is not None:
+        if alias_for(card, verdict) is not None:
             await self._on_promoted(card.name)
 
     def _keep(self, checked: Checked) -> BlobRef | None:
         return self._blobs.put_bytes(checked.sample) if checked.sample is not None else None
 
 
-class _Overtaken(Conflict):
-    """Another version took the place between looking for one and taking it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the next version goes, and what it has to be better than."""
-
-    model: str
-    version: int
-    champion: ModelVersion | None
-
-    @property
-    def numbers(self) -> dict[str, object]:
-        """What a card says of its place."""
-        return {"name": self.model, "version": self.version}
-
-
-def _place(session: Session, job: JobSpec) -> _Place:
+def _place(session: Session, job: JobSpec) -> Place:
     if not job.update_existing:
-        return _Place(next_own_model(session, model=job.model), 1, None)
-    found = resolve(session, ref=job.model)
-    return _Place(job.model, next_version(session, model=job.model), found[0] if found else None)
-
-
-def _alias_for(card: ModelVersion, verdict: GateResult) -> str | None:
-    """The champion is used; the candidate waits for a person. What only shows what was before is neither."""
-    if card.lineage.reproduces is not None:
-        return None
-    return {"promote": CHAMPION, "hold": CANDIDATE}.get(verdict.decision)
-
-
-def decided(session: Session, card: ModelVersion, verdict: GateResult, *, by: str, deploys: bool = True) -> None:
-    """Have the alias stand for a version that what was decided gives it. Caller commits."""
-    if (alias := _alias_for(card, verdict)) is not None:
-        move_alias(
-            session,
-            model=card.name,
-            alias=alias,
-            version=card.version,
-            reason=verdict.reason,
-            now=verdict.at,
-            by=by,
-            deploys=deploys,
-        )
+        return place_of_its_own(session, model=job.model)
+    return place_in(session, model=job.model)

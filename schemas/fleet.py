@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from schemas.collections import CollectionSpec
 from schemas.deployments import DeploymentSpec
+from schemas.gates import HIGHER_IS_BETTER, Gate
 from schemas.jobs import JobSpec, Requirements
 from schemas.maintenance import MaintenanceWindow
 from schemas.names import File, LibraryName, Name
@@ -18,7 +19,19 @@ class ModelSpec(Written):
 
     name: Name
     description: str = ""
+    gate: Gate | None = None  # judges what is uploaded, and runs of jobs that have no gate of their own
     file: File | None = None
+
+    @field_validator("gate")
+    @classmethod
+    def _knows_which_way_is_better(cls, gate: Gate | None) -> Gate | None:
+        """Nobody else says it of a number that is uploaded, unless it is one that everybody knows."""
+        if gate is None or gate.metric is None or gate.better is not None:
+            return gate
+        usual = {str(name): higher for name, higher in HIGHER_IS_BETTER.items()}.get(gate.metric)
+        if usual is None:
+            raise ValueError(f"`better` has to say whether {gate.metric} is better when higher or lower")
+        return gate.model_copy(update={"better": "higher" if usual else "lower"})
 
 
 class LibrarySpec(Written):
@@ -97,3 +110,4 @@ class AppliedChange(BaseModel):
     action: Literal["created", "updated", "unchanged"]
     version: int | None = None  # for what has versions
     changed: tuple[str, ...] = ()  # the top-level fields that differ
+    told: str = ""  # what a model's gate says of its new version

@@ -1,5 +1,6 @@
 """What a new version has to show before it is used, and what was found."""
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -34,6 +35,24 @@ MetricName = Literal[
     "rmse",
 ]
 """Metrics that the controller can compute, as scikit-learn defines them."""
+
+Better = Literal["higher", "lower"]
+"""Which way a number is better."""
+
+HIGHER_IS_BETTER: Mapping[MetricName, bool] = {
+    "accuracy": True,
+    "balanced_accuracy": True,
+    "f1_macro": True,
+    "f1_weighted": True,
+    "precision_macro": True,
+    "recall_macro": True,
+    "roc_auc": True,
+    "log_loss": False,
+    "mae": False,
+    "mape": False,
+    "r2": True,
+    "rmse": False,
+}
 
 
 class Threshold(Written):
@@ -78,15 +97,34 @@ class Gate(Written):
 
     policy: Literal["manual", "auto_promote", "auto_promote_and_deploy"] = "auto_promote_and_deploy"
     metric: Identifier | None = None  # of the scripts', compared with the champion's; None: not compared
+    better: Better | None = None  # which way that metric is; default: as the job says
     tolerance: Annotated[float, Field(ge=0)] = 0.0  # how much worse than the champion is still good
     thresholds: tuple[Threshold, ...] = ()
-    rescore: Rescore | None = None  # needs a `holdout`
+    rescore: Rescore | None = None  # of a job: needs its `holdout`
     budgets: Budgets | None = None
+
+    @model_validator(mode="after")
+    def _has_what_is_better(self) -> "Gate":
+        if self.better is not None and self.metric is None:
+            raise ValueError("better says which way `metric` is, and there is no metric")
+        return self
 
     @property
     def measures(self) -> bool:
         """Whether the version has to be loaded and asked."""
         return self.rescore is not None or self.budgets is not None
+
+    def faults(self, metrics: Mapping[str, Better], *, holdout: bool) -> Iterator[str]:
+        """What it asks for and a job with these metrics does not give; each begins with the gate's key."""
+        if self.metric is not None and self.metric not in metrics:
+            yield f"metric {self.metric!r} is none of the job's metrics"
+        elif self.metric is not None and self.better not in {None, metrics[self.metric]}:
+            yield f"better: {self.metric} is better when {self.better}, but the job says {metrics[self.metric]}"
+        unknown = [one.metric for one in self.thresholds if one.metric not in metrics]
+        if unknown:
+            yield f"thresholds: {unknown[0]!r} is none of the job's metrics"
+        if self.rescore is not None and not holdout:
+            yield "rescore needs a `holdout`: the rows that both versions are asked about"
 
 
 class GateCheck(BaseModel):
@@ -112,5 +150,5 @@ class GateResult(BaseModel):
     checks: tuple[GateCheck, ...] = ()
     champion: PositiveInt | None = None  # that it was compared with
     rows: NonNegativeInt = 0  # of the holdout
-    by: str = ""  # a person, who decided in its place; empty: the gate
+    by: str = ""  # a person, who decided in its place, or a model's gate, and for whom; empty: the job's gate
     at: AwareDatetime

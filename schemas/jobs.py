@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.gates import Gate
+from schemas.gates import Better, Gate
 from schemas.mistakes import kind_tag
 from schemas.names import Duration, EdgeName, File, FileName, Identifier, ModelRef, Name
 from schemas.queries import Holdout, Query
@@ -53,7 +53,7 @@ class Metric(Written):
     """A number that the scripts write to ``<name>_path``."""
 
     name: Identifier
-    better: Literal["higher", "lower"] = "higher"
+    better: Better = "higher"
     required: bool = True  # without it the run fails
 
     @field_validator("name")
@@ -148,12 +148,17 @@ class JobSpec(Written):
     secrets: tuple[Annotated[SecretUse, _named("secret")], ...] = ()
     image: str | None = None  # default: the edge's
     limits: Limits = Limits()
-    gate: Gate = Gate()
+    gate: Gate | None = None  # default: the model's, and without one Gate()
     retry: Retry = Retry()
     silence: Silence = Silence()
     start_within: Duration = 7 * 86400.0  # a run that has found no edge after so long is given up
     keep: Keep = Keep()
     paused: bool = False
+
+    @property
+    def better(self) -> dict[str, Better]:
+        """Which way each of its metrics is."""
+        return {metric.name: metric.better for metric in self.metrics}
 
     @field_validator("params")
     @classmethod
@@ -172,13 +177,9 @@ class JobSpec(Written):
         _refuse_twice("scripts are called", [script.name for script in self.scripts])
         _refuse_twice("inputs are called", [ref.place for ref in self.inputs])
         _refuse_twice("metrics are called", metrics)
-        if self.gate.metric is not None and self.gate.metric not in metrics:
-            raise ValueError(f"gate.metric {self.gate.metric!r} is none of the job's metrics")
-        unknown = [one.metric for one in self.gate.thresholds if one.metric not in metrics]
-        if unknown:
-            raise ValueError(f"gate.thresholds: {unknown[0]!r} is none of the job's metrics")
-        if self.gate.rescore is not None and self.holdout is None:
-            raise ValueError("gate.rescore needs a `holdout`: the rows that both versions are asked about")
+        fault = next(self.gate.faults(self.better, holdout=self.holdout is not None), None) if self.gate else None
+        if fault is not None:
+            raise ValueError(f"gate.{fault}")
         return self
 
     @model_validator(mode="after")

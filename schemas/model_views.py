@@ -2,6 +2,7 @@
 
 from pydantic import AwareDatetime, NonNegativeInt, PositiveInt
 
+from schemas.gates import Gate
 from schemas.models import DataSelection, Lineage, ModelVersion
 from schemas.names import EdgeName
 from schemas.views import View
@@ -45,7 +46,7 @@ class GateMark(View):
 
     decision: str
     at: AwareDatetime
-    by: str = ""  # empty: the gate itself
+    by: str = ""  # a person, or a model's gate, and for whom; empty: a job's gate
 
 
 class VersionView(ModelVersion):
@@ -59,11 +60,18 @@ class VersionView(ModelVersion):
     tags: dict[str, str] = {}
 
 
+class BroughtView(VersionView):
+    """A version that somebody has brought."""
+
+    told: str = ""  # what the model's gate says of it, and why an alias that was asked for did not move
+
+
 class ModelView(View):
     """A model with its versions, newest first."""
 
     name: str
     description: str = ""
+    gate: Gate | None = None
     aliases: tuple[AliasView, ...] = ()
     versions: tuple[VersionView, ...] = ()
 

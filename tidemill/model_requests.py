@@ -10,6 +10,7 @@ from schemas.gates import Decision, GateResult
 from schemas.model_views import (
     AliasMoveView,
     AliasView,
+    BroughtView,
     DeletedModel,
     LineageView,
     MetricsView,
@@ -51,11 +52,11 @@ class ModelRequests(Asking):
         """What is different between two versions."""
         return read_as(ModelDifference, self._exchange.get(path_of("models", name, "diff"), {"old": old, "new": new}))
 
-    def create_version(self, model: str, new: NewVersion, *, by: str = "") -> VersionView:
+    def create_version(self, model: str, new: NewVersion, *, by: str = "") -> BroughtView:
         """Make a version of uploaded files, or learn which one has these very files already."""
         document = new.model_dump(mode="json")
         answer = self._exchange.send("POST", path_of("models", model, "versions"), document=document, query=_by(by))
-        return read_as(VersionView, answer)
+        return read_as(BroughtView, answer)
 
     def model_archive(self, model: str, version: int | None = None) -> SignedArchive:
         """All that is said of a model's versions, or of one, signed by the controller."""

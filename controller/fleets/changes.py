@@ -8,14 +8,15 @@ from typing import TypeVar
 from pydantic import BaseModel
 from sqlmodel import Session
 
-from controller.model_checks import Checked
+from controller.places import Overtaken
+from controller.stores.gates import gate_of
 from controller.stores.job_changes import move_waiting_runs
 from controller.stores.jobs import save_job
 from controller.stores.models import ensure_model, versions_of_file
 from controller.stores.serving import add_library, add_pipeline, newest_library, newest_pipeline, save_deployment
 from controller.stores.tables import DeploymentRow, JobRow, ModelRow, WindowRow
 from controller.stores.windows import save_window
-from controller.uploads import Uploads
+from controller.uploads import Brought, Draft, Uploads
 from schemas.deployments import DeploymentSpec
 from schemas.fleet import (
     AppliedChange,
@@ -31,7 +32,6 @@ from schemas.fleet import (
 )
 from schemas.jobs import JobSpec
 from schemas.maintenance import MaintenanceWindow
-from schemas.models import MODEL_FILE, NewVersion
 from schemas.names import BlobRef
 from schemas.pipelines import PipelineSpec
 
@@ -44,7 +44,7 @@ class FleetChanges:
 
     session: Session
     uploads: Uploads
-    checked: Mapping[str, Checked]  # the models' files
+    drafts: Mapping[str, Draft]  # of the models' files that are no versions yet
     declared: Mapping[str, AppliedChange]  # the collections, which have a database of their own
     by: str  # what applies the documents
     now: datetime
@@ -68,25 +68,31 @@ class FleetChanges:
                 return self._window(document)
 
     def _model(self, document: ModelDocument) -> AppliedChange:
-        known = self.session.get(ModelRow, document.name)
+        known = self.session.get(ModelRow, document.name) is not None
         row = ensure_model(self.session, name=document.name, now=self.now)
-        changed: tuple[str, ...] = () if known is None or row.description == document.description else ("description",)
+        before = {"description": row.description, "gate": gate_of(self.session, model=document.name)}
         row.description = document.description
-        version = None
-        if document.file is not None and document.file.blob is not None:
-            version = self._version(document.name, document.file.blob)
-            changed += ("file",) if version is not None else ()
-        action = "created" if known is None else "updated" if changed else "unchanged"
-        return AppliedChange(kind="Model", name=document.name, action=action, version=version, changed=changed)
+        row.gate = document.gate.model_dump_json() if document.gate is not None else None
+        self.session.flush()
+        changed = tuple(key for key, value in before.items() if known and value != getattr(document, key))
+        brought = self._version(document.name, document.file.blob) if document.file and document.file.blob else None
+        changed += ("file",) if brought is not None else ()
+        return AppliedChange(
+            kind="Model",
+            name=document.name,
+            action="created" if not known else "updated" if changed else "unchanged",
+            version=brought.card.version if brought is not None else None,
+            changed=changed,
+            told=brought.told if brought is not None else "",
+        )
 
-    def _version(self, name: str, file: BlobRef) -> int | None:
+    def _version(self, name: str, file: BlobRef) -> Brought | None:
         """Make a version of a model's file; None if some version has that very file."""
         if next(iter(versions_of_file(self.session, model=name, digest=file.digest)), None) is not None:
             return None
-        new = NewVersion(files={MODEL_FILE: file})
-        return self.uploads.add(
-            self.session, name=name, new=new, checked=self.checked[name], by=self.by or "upload"
-        ).version
+        if name not in self.drafts:
+            raise Overtaken(f"the version of {name} that had this file was deleted meanwhile")
+        return self.uploads.add(self.session, self.drafts[name])
 
     def _job(self, document: JobDocument) -> AppliedChange:
         row = self.session.get(JobRow, document.name)

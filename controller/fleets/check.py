@@ -1,11 +1,12 @@
 """Checks the documents of one ``apply`` against each other and against what there is, before anything is changed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 
 from controller.data.query_check import QueryCheck
+from controller.fleets.gate_check import Fault, unmet_gates
 from controller.fleets.library_check import check_library
 from controller.schedule import check_schedule
 from controller.stores.collection_changes import added_columns, check_new, check_topics
@@ -28,15 +29,14 @@ from schemas.fleet import (
     ModelDocument,
     PipelineDocument,
 )
+from schemas.gates import Gate
+from schemas.jobs import JobSpec
 from schemas.names import File, FileRef, ModelRef, model_ref
 from schemas.pipelines import PipelineSpec
 from schemas.queries import Query
 from schemas.schedules import NewRows
 from schemas.views import FieldError
 from transport.blob_store import BlobDirectory
-
-Fault = tuple[str, str]
-"""Where in its document, and what."""
 
 
 class BadFleet(BadInput):
@@ -58,6 +58,8 @@ class Known:
     libraries: frozenset[str]
     pipelines: frozenset[str]
     secrets: frozenset[str]
+    jobs: tuple[JobSpec, ...]
+    gates: Mapping[str, Gate]  # of models
 
 
 class FleetCheck:
@@ -74,6 +76,7 @@ class FleetCheck:
     def run(self) -> None:
         """Check every document. Raises BadFleet with all that is wrong."""
         found = [*self._repeated(), *self._of_kind(collections=True), *self._of_kind(collections=False)]
+        found += unmet_gates(self._documents, self._known.jobs, self._known.gates)
         if found:
             errors = (_error(index, self._documents[index], fault) for index, fault in sorted(found, key=itemgetter(0)))
             raise BadFleet(tuple(errors))

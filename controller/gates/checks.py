@@ -4,26 +4,28 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controller.gates.directions import HIGHER_IS_BETTER
 from controller.gates.scoring_task import Scores
-from schemas.gates import Gate, GateCheck, Rescore
-from schemas.jobs import JobSpec
+from schemas.gates import HIGHER_IS_BETTER, Better, Gate, GateCheck, Rescore
 from schemas.models import ModelVersion
+
+_NO_ROWS = "no version of its model has a holdout, the frozen rows that it would be asked about"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """What is judged."""
 
-    job: JobSpec
+    gate: Gate
     card: ModelVersion  # the new version
     champion: ModelVersion | None  # the version in use, if there is one
     scores: Scores | None = None  # what was measured, if the gate asks for it
+    updates: bool = True  # the version is the next of its model; False: of a model of its own
+    better: Better = "higher"  # which way the metric is that the gate compares
 
     @property
-    def gate(self) -> Gate:
-        """What the version has to show."""
-        return self.job.gate
+    def origin(self) -> str:
+        """How to say that it has no such number."""
+        return "its run gave no" if self.card.lineage.run_id is not None else "it was uploaded without"
 
 
 def thresholds(case: Case) -> Iterator[GateCheck]:
@@ -33,7 +35,7 @@ def thresholds(case: Case) -> Iterator[GateCheck]:
         limit = threshold.at_least if threshold.at_least is not None else threshold.at_most
         name = f"threshold {threshold.metric}"
         if value is None or not math.isfinite(value):
-            yield GateCheck(name=name, passed=False, limit=limit, detail=f"its run gave no {threshold.metric}")
+            yield GateCheck(name=name, passed=False, limit=limit, detail=f"{case.origin} {threshold.metric}")
             continue
         low = threshold.at_least is not None and value < threshold.at_least
         high = threshold.at_most is not None and value > threshold.at_most
@@ -75,7 +77,7 @@ def rescored(case: Case) -> Iterator[GateCheck]:
         yield GateCheck(name=f"answers {rescore.metric}", passed=False, detail=f"on the holdout {scores.fault}")
         return
     if scores.candidate is None or (case.champion is not None and scores.low is None):
-        detail = f"it could not be compared: {scores.trouble or 'there is no holdout'}"
+        detail = f"{rescore.metric} could not be told: {scores.trouble or _NO_ROWS}"
         yield GateCheck(name=name, passed=None, value=scores.candidate, rival=scores.champion, detail=detail)
         return
     if case.champion is None or scores.champion is None or scores.low is None or scores.high is None:
@@ -115,14 +117,13 @@ def compared(case: Case) -> Iterator[GateCheck]:
     mine, rival = case.card.metrics.get(name), champion.metrics.get(name)
     check = GateCheck(name=f"compared {name}", passed=None, value=mine, rival=rival)
     if mine is None or not math.isfinite(mine):
-        yield check.model_copy(update={"detail": f"its run gave no {name}, which decides", "value": None})
+        yield check.model_copy(update={"detail": f"{case.origin} {name}, which decides", "value": None})
         return
     if rival is None or not math.isfinite(rival):
         detail = f"version {champion.version} has no {name} to compare with"
         yield check.model_copy(update={"passed": True, "detail": detail, "rival": None})
         return
-    better = next(metric.better for metric in case.job.metrics if metric.name == name)
-    gain = mine - rival if better == "higher" else rival - mine
+    gain = mine - rival if case.better == "higher" else rival - mine
     told = f"{name} {mine:.4g} against {rival:.4g} of version {champion.version}"
     passed = gain >= -case.gate.tolerance
     detail = told if passed else f"{told} is worse by more than {case.gate.tolerance:g}"

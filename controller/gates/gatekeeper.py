@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from controller.gates.checks import Case
+from controller.gates.frozen_rows import FrozenRows
 from controller.gates.judging import judge
 from controller.gates.scorer import Scorer
 from controller.gates.scoring_task import Rival, Scores, ScoringTask
@@ -15,7 +17,6 @@ from controller.model_folders import lay_out
 from controller.training import trained_on
 from schemas.errors import NotFound
 from schemas.gates import GateResult, Rescore
-from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, ModelVersion
 from transport.blob_store import BlobDirectory
 
@@ -28,19 +29,20 @@ class Gatekeeper:
     def __init__(self, blobs: BlobDirectory, scorer: Scorer, *, clock: Callable[[], datetime]) -> None:
         self._blobs, self._scorer, self._clock = blobs, scorer, clock
 
-    async def judge(self, job: JobSpec, card: ModelVersion, champion: ModelVersion | None) -> GateResult:
-        """What the job's gate says of a new version."""
-        scores = None
-        if job.gate.measures and card.lineage.reproduces is None:
-            rival = champion if job.update_existing else None
-            scores = await self._measure(job, card, rival)
-        return judge(Case(job, card, champion, scores), self._clock())
+    async def judge(self, case: Case, frozen: FrozenRows | None) -> GateResult:
+        """What the gate says of a new version, which a rescore asks about these rows."""
+        if case.gate.measures and case.card.lineage.reproduces is None:
+            case = replace(case, scores=await self._measure(case, frozen))
+        return judge(case, self._clock())
 
-    async def _measure(self, job: JobSpec, card: ModelVersion, champion: ModelVersion | None) -> Scores:
-        rescore, holdout = job.gate.rescore, card.lineage.holdout
+    async def _measure(self, case: Case, frozen: FrozenRows | None) -> Scores:
+        gate, card, champion = case.gate, case.card, case.champion
+        rescore, asked = gate.rescore, frozen if gate.rescore else None
+        if asked is None and gate.budgets is None:  # nothing would be measured
+            return Scores()
         try:
-            features = await asyncio.to_thread(self._features, rescore, card, job) if rescore else ()
-            rows = self._blobs.path(holdout.blob.digest) if rescore and holdout else None
+            features = await asyncio.to_thread(self._features, rescore, card, asked) if rescore and asked else ()
+            rows = self._blobs.path(asked.holdout.blob.digest) if asked else None
         except (NotFound, UnknownFeatures) as error:
             return Scores(trouble=str(error))
         try:
@@ -53,18 +55,18 @@ class Gatekeeper:
                     rescore=rescore,
                     features=features,
                     rows=rows,
-                    format=holdout.format if holdout else "json",
-                    budgets=job.gate.budgets is not None,
+                    format=asked.holdout.format if asked else "json",
+                    budgets=gate.budgets is not None,
                 )
                 return await self._scorer.score(task)
         except (NotFound, OSError, ValueError) as error:  # a full disk, labels that are no JSON: a person looks at it
             return Scores(trouble=f"the versions could not be made ready to be asked: {error}")
 
-    def _features(self, rescore: Rescore, card: ModelVersion, job: JobSpec) -> tuple[str, ...]:
+    def _features(self, rescore: Rescore, card: ModelVersion, asked: FrozenRows) -> tuple[str, ...]:
         """The columns that are the model's inputs, in its order. Raises UnknownFeatures."""
         if rescore.features:
             return rescore.features
-        proposed = propose(card, card.name, Wish(), trained_on(card, job, self._blobs))
+        proposed = propose(card, card.name, Wish(), trained_on(asked.card, asked.job, self._blobs))
         found = next((node.params.get("features") for node in proposed.spec.nodes if node.type == "model"), None)
         if not isinstance(found, list):
             raise UnknownFeatures(

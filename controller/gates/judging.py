@@ -32,7 +32,7 @@ def _decide(case: Case, checks: tuple[GateCheck, ...]) -> tuple[Decision, str]:
     broken = next((check for check in checks if check.passed is False and _is_hard(check)), None)
     if broken is not None:
         return "reject", f" and rejected: {broken.detail}"
-    if not case.job.update_existing:
+    if not case.updates:
         return "promote", ", a model of its own"
     if case.gate.policy == "manual":
         return "hold", "; promoting it is left to a person"

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.gates.bootstrap import Rows, interval
-from controller.gates.directions import HIGHER_IS_BETTER
 from controller.gates.metrics import METRICS, Metric
 from controller.gates.predictions import Predictor, label
 from controller.gates.scoring_task import Rival, Scores, ScoringTask
@@ -27,7 +26,7 @@ from pipeline_runtime.models.bound_row import zeros_for
 from pipeline_runtime.models.onnx_model import OnnxModel
 from pipeline_runtime.models.tensors import DTYPES
 from schemas.errors import TidemillError
-from schemas.gates import Rescore
+from schemas.gates import HIGHER_IS_BETTER, Rescore
 from schemas.queries import Format
 
 Row = Mapping[str, object]

@@ -18,7 +18,7 @@ from controller.model_views import version_view
 from controller.stores.model_changes import annotate, delete_version
 from controller.stores.models import get_model, get_version
 from schemas.errors import NotFound
-from schemas.model_views import LineageView, ModelDifference, VersionView
+from schemas.model_views import BroughtView, LineageView, ModelDifference, VersionView
 from schemas.models import NewVersion
 from schemas.names import Name
 from schemas.views import ProgressPage
@@ -37,17 +37,16 @@ class Remarks(Written):
 
 
 @router.post("/models/{name}/versions", status_code=201)
-async def create_version(name: Name, new: NewVersion, parts: Parts, by: By = "the API") -> VersionView:
-    """Make a version of uploaded files; 201 also for files that are a version already, which is answered then."""
-    checked = await parts.uploads.check(new.files)
+async def create_version(name: Name, new: NewVersion, parts: Parts, by: By = "the API") -> BroughtView:
+    """Make a version of uploaded files, judged by the model's gate if it has one.
 
-    def save(session: Session) -> VersionView:
-        card = parts.uploads.add(session, name=name, new=new, checked=checked, by=by)
-        return version_view(session, name, card.version)
-
-    view = await parts.database.write(save)
+    201 also for files that are a version already, which is answered then, and for one that the gate does not promote:
+    ``told`` says so.
+    """
+    brought = await parts.uploads.bring(name, new, by=by)
     parts.rollouts.look()
-    return view
+    view = await parts.database.read(lambda session: version_view(session, name, brought.card.version))
+    return BroughtView.model_validate({**dict(view), "told": brought.told})
 
 
 @router.get("/models/{name}/versions/{version}")

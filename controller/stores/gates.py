@@ -1,9 +1,21 @@
-"""What gates, and people in their place, decided about versions, in the control database."""
+"""Gates of models, and what gates, and people in their place, decided about versions, in the control database."""
 
 from sqlmodel import Session, col, select
 
-from controller.stores.tables import GateResultRow
-from schemas.gates import GateResult
+from controller.stores.tables import GateResultRow, ModelRow
+from schemas.gates import Gate, GateResult
+
+
+def gate_of(session: Session, *, model: str) -> Gate | None:
+    """The gate that a model has itself; None also if there is no such model."""
+    row = session.get(ModelRow, model)
+    return Gate.model_validate_json(row.gate) if row is not None and row.gate is not None else None
+
+
+def gates_of_models(session: Session) -> dict[str, Gate]:
+    """The gates of all models that have one."""
+    rows = session.exec(select(ModelRow).where(col(ModelRow.gate).is_not(None)))
+    return {row.name: Gate.model_validate_json(row.gate) for row in rows if row.gate is not None}
 
 
 def add_result(session: Session, *, model: str, version: int, result: GateResult) -> None:

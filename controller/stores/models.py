@@ -123,6 +123,15 @@ def last_of_job(session: Session, *, job: str) -> ModelVersion | None:
         return next((card for card in cards if card.lineage.reproduces is None), None)
 
 
+def newest_with_holdout(session: Session, *, model: str) -> ModelVersion | None:
+    """The model's newest version that was trained here beside rows that were kept from it; None if there is none."""
+    wanted = select(VersionRow.card).where(VersionRow.model == model).order_by(col(VersionRow.version).desc())
+    with session.exec(wanted) as found:
+        cards = (ModelVersion.model_validate_json(card) for card in found)
+        here = (card for card in cards if card.lineage.holdout is not None and not card.lineage.imported)
+        return next(here, None)
+
+
 def next_own_model(session: Session, *, model: str) -> str:
     """The next name of those that a job gives its own models beside ``iris``: ``iris-1``, then ``iris-2``."""
     prefix = f"{model}-"

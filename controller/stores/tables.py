@@ -153,6 +153,7 @@ class ModelRow(SQLModel, table=True):
     description: str = Field(default="", sa_type=Text)
     created_at: datetime = Field(sa_type=UtcDateTime)
     last_version: int = 0  # the highest number ever given; that of a deleted version is not given again
+    gate: str | None = Field(default=None, sa_type=Text)  # a Gate; None: what is uploaded is judged by nobody
 
 
 class VersionRow(SQLModel, table=True):

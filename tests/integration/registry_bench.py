@@ -79,7 +79,7 @@ class Bench:
             checks = ModelChecks()
             gatekeeper = Gatekeeper(blobs, Scorer(), clock=clock)
             registry = Registry(database, blobs, checks, gatekeeper, promoted, clock=clock)
-            uploads = Uploads(blobs, checks, clock=clock)
+            uploads = Uploads(database, blobs, checks, gatekeeper, clock=clock)
             yield cls(folder, database, blobs, RunRecords(folder), supervisor, registry, uploads, clock, promotions)
             await checks.close()
         database.close()
@@ -95,9 +95,7 @@ class Bench:
 
     async def upload(self, files: FileTree, name: str = "iris") -> ModelVersion:
         """A version that a person brings."""
-        checked = await self.uploads.check(files)
-        with self.database.transaction() as session:
-            return self.uploads.add(session, name=name, new=NewVersion(files=files), checked=checked, by="ada")
+        return (await self.uploads.bring(name, NewVersion(files=files), by="ada")).card
 
     def job(self, name: str = "retrain", **changes: object) -> JobSpec:
         """A job that is there, with its script."""

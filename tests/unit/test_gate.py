@@ -19,7 +19,10 @@ FILE = BlobRef(digest=f"sha256:{'0' * 64}", size_bytes=1)
 
 def judge(job: JobSpec, new: ModelVersion, champion: ModelVersion | None, scores: Scores | None = None) -> GateResult:
     """What the gate says."""
-    return judge_case(Case(job, new, champion, scores), datetime(2026, 11, 20, tzinfo=UTC))
+    assert job.gate is not None
+    better = job.better.get(job.gate.metric or "", "higher")
+    case = Case(job.gate, new, champion, scores, updates=job.update_existing, better=better)
+    return judge_case(case, datetime(2026, 11, 20, tzinfo=UTC))
 
 
 def job(better: str = "higher", *, update_existing: bool = True, **gate: object) -> JobSpec:
@@ -45,7 +48,7 @@ def card(version: int, *, lineage: Lineage | None = None, **metrics: float) -> M
         files={MODEL_FILE: FILE},
         signature=Signature(inputs=(), outputs=()),
         metrics=metrics,
-        lineage=lineage or Lineage(),
+        lineage=lineage or Lineage(run_id=uuid4()),
         created_at=datetime(2026, 11, 20, tzinfo=UTC),
     )
 

@@ -39,6 +39,9 @@ def apply(
         print_json(applied.model_dump(mode="json"))
         return
     print_table(("KIND", "NAME", "ACTION", "VERSION", "CHANGED"), [_row(change) for change in applied.changes])
+    for change in applied.changes:
+        if change.told:
+            say(f"{change.kind} {change.name}: {change.told}")
     different = sum(change.action != "unchanged" for change in applied.changes)
     say(f"{different} of {len(applied.changes)} {'would change' if dry_run else 'changed'}")
 

@@ -11,6 +11,7 @@ from tidemill.cli.output import Columns, ago, amount, pairs, print_json, print_o
 from tidemill.cli.session import connect
 
 if TYPE_CHECKING:
+    from schemas.gates import Gate
     from schemas.model_views import ModelView, VersionView
     from schemas.models import TensorSpec
     from tidemill.client import Client
@@ -31,9 +32,20 @@ def _gate(version: "VersionView") -> str:
     return f"{gate.decision} at {gate.at:%Y-%m-%d %H:%M:%S}{f' by {gate.by}' if gate.by else ''}" if gate else ""
 
 
+def _asks(gate: "Gate") -> str:
+    """What a model's gate asks for, in a line."""
+    said = gate.model_dump(mode="json", exclude_defaults=True, exclude={"policy", "thresholds", "budgets", "rescore"})
+    limits = [one.model_dump(mode="json", exclude_none=True) for one in gate.thresholds]
+    parts = [gate.policy, pairs(said), *(pairs(limit) for limit in limits)]
+    parts += [f"rescore {pairs(gate.rescore.model_dump(mode='json', exclude_defaults=True))}"] if gate.rescore else []
+    parts += [f"budgets {pairs(gate.budgets.model_dump(mode='json', exclude_none=True))}"] if gate.budgets else []
+    return "; ".join(part for part in parts if part)
+
+
 _MODEL: Columns["ModelView"] = {
     "name": lambda model: model.name,
     "description": lambda model: model.description,
+    "gate": lambda model: model.gate and _asks(model.gate),
     "aliases": lambda model: pairs({alias.name: alias.version for alias in model.aliases}),
     "takes": lambda model: model.versions and _tensors(model.versions[0].signature.inputs),
     "gives": lambda model: model.versions and _tensors(model.versions[0].signature.outputs),

@@ -15,7 +15,7 @@ from tidemill.cli.session import connect
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from schemas.model_views import VersionView
+    from schemas.model_views import BroughtView
     from tidemill.client import Client
 
 app = typer.Typer()
@@ -165,7 +165,7 @@ def _import_registered(context: typer.Context, name: str, folder: Path, alias: s
         say(reason)
     if not held:
         raise BadInput(f"{folder} has no version that can be taken in")
-    made: list[VersionView] = []
+    made: list[BroughtView] = []
     with connect(context) as client:
         wanted = {stands for one in held for stands in one.aliases} | ({alias} if alias else set())
         free = {stands for stands in wanted if client.alias(name, stands) is None or stands == alias}
@@ -173,8 +173,11 @@ def _import_registered(context: typer.Context, name: str, folder: Path, alias: s
             said = {"metrics": one.metrics, "note": one.note, "tags": one.tags, "imported": one.origin}
             version = _upload(client, name, one.files, said)
             made.append(version)
+            if version.told:
+                say(version.told)
             newest = {alias} if one is held[-1] else set()
-            for stands in sorted(free.intersection({*one.aliases} | newest)):
+            gates = {"champion"} if version.told else set()  # which the model's gate alone moves
+            for stands in sorted(free.intersection({*one.aliases} | newest) - gates):
                 before, reason = client.alias(name, stands), f"as it was in {one.origin}"
                 client.move_alias(name, stands, version.version, reason, _BY, before, new=before is None)
     if as_json:
@@ -183,7 +186,7 @@ def _import_registered(context: typer.Context, name: str, folder: Path, alias: s
         say("\n".join(f"{one.name}:{one.version}, from {one.lineage.imported}" for one in made))
 
 
-def _upload(client: "Client", name: str, files: "Mapping[str, Path]", said: "Mapping[str, object]") -> "VersionView":
+def _upload(client: "Client", name: str, files: "Mapping[str, Path]", said: "Mapping[str, object]") -> "BroughtView":
     from schemas.models import NewVersion  # noqa: PLC0415 - see the package's first line
 
     held = {place: client.upload(path) for place, path in files.items()}
@@ -206,9 +209,11 @@ def _numbers(texts: list[str]) -> dict[str, float]:
     return found
 
 
-def _tell(version: "VersionView", *, as_json: bool) -> None:
+def _tell(version: "BroughtView", *, as_json: bool) -> None:
     if as_json:
         print_json(version.model_dump(mode="json"))
         return
     metrics = f"; {pairs(version.metrics)}" if version.metrics else ""
     say(f"{version.name}:{version.version} is there{metrics}")
+    if version.told:
+        say(version.told)

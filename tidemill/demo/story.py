@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from schemas.errors import TidemillError
 from schemas.fleet import Fleet, FleetDocument, JobDocument
+from schemas.gates import Gate
 from schemas.model_views import ModelView
 from schemas.report import PipelineState
 from schemas.runs import LIVE, RunState
@@ -136,7 +137,7 @@ class Story:
 
 def _ticking(job: JobDocument) -> JobDocument:
     """The example's job on a shorter timer, whose version is always promoted: the demonstration is about the swap."""
-    gate = job.gate.model_copy(update={"metric": None})
+    gate = (job.gate or Gate()).model_copy(update={"metric": None})
     schedule = Schedule(every=TICK_S)
     return job.model_copy(update={"schedule": schedule, "min_rows": MORE_ROWS, "gate": gate})
 
