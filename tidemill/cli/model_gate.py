@@ -45,7 +45,7 @@ def show_gate(context: typer.Context, reference: Reference, as_json: Json = Fals
     if as_json:
         print_json([result.model_dump(mode="json") for result in found])
     elif not found:
-        say("no gate has judged it: it was uploaded, or registered before gates were kept")
+        say("no gate has judged it: its model had none when it was uploaded, or it is older than gates")
     else:
         print_one(found[0], _FIELDS, as_json=False)
         heads = ("CHECK", "PASSED", "VALUE", "CHAMPION", "LIMIT", "GAIN", "DETAIL")
