@@ -1,6 +1,6 @@
 """A registry with its database, blobs and supervisor, and runs that are ready to be registered; no edge is needed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ from controller.stores.models import ensure_model, versions
 from controller.stores.runs import load_run, queue_run, save_step
 from controller.uploads import Uploads
 from schemas.broker import BrokerAddress
+from schemas.fleet import ModelSpec
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection, ModelVersion, NewVersion, Window
 from schemas.names import BlobRef, FileTree
@@ -96,6 +97,13 @@ class Bench:
     async def upload(self, files: FileTree, name: str = "iris") -> ModelVersion:
         """A version that a person brings."""
         return (await self.uploads.bring(name, NewVersion(files=files), by="ada")).card
+
+    def gate(self, gate: Mapping[str, object] | None, name: str = "iris") -> None:
+        """Give a model this gate, or none."""
+        spec = ModelSpec.model_validate({"name": name, "gate": gate})
+        with self.database.transaction() as session:
+            row = ensure_model(session, name=name, now=self.clock())
+            row.gate = spec.gate.model_dump_json() if spec.gate else None
 
     def job(self, name: str = "retrain", **changes: object) -> JobSpec:
         """A job that is there, with its script."""

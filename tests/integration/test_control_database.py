@@ -1,6 +1,7 @@
 """The control database: its migrations, its transactions, its compare-and-set."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,14 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import DateTime, column, insert, table
 from sqlmodel import Session, SQLModel, create_engine
 
 from controller.runs.machine import advance
 from controller.runs.steps import CancelAsked, Refused, Waits
+from controller.stores import database as database_module
 from controller.stores.database import Database, open_database
-from controller.stores.jobs import fire_due, get_job, next_due, save_job
+from controller.stores.jobs import fire_due, get_job, list_jobs, next_due, save_job
 from controller.stores.models import list_models, next_version
 from controller.stores.runs import (
     SKIPPED_KEPT,
@@ -28,6 +33,7 @@ from controller.stores.runs import (
 )
 from controller.stores.tables import ModelRow, VersionRow
 from schemas.errors import BadInput, Conflict, Unreachable
+from schemas.gates import Gate
 from schemas.jobs import JobSpec
 from tests.conftest import free_port
 from tests.postgres import PostgresServer
@@ -69,6 +75,36 @@ def test_migrations_make_the_tables_that_the_code_expects(control_url: str) -> N
         differences = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
     engine.dispose()
     assert differences == []
+
+
+def test_a_gate_that_nobody_wrote_is_none(control_url: str) -> None:
+    """Jobs of before had every default written out: what says nothing else leaves the gate to the model from now on."""
+    gates = {
+        "unsaid": {"policy": "auto_promote_and_deploy", "metric": None, "tolerance": 0.0, "thresholds": []},
+        "older": {"policy": "auto_promote", "metric": None, "tolerance": 0.0},
+        "strict": {"policy": "auto_promote_and_deploy", "metric": None, "budgets": {"file_mb": 1.0}},
+    }
+    engine = create_engine(control_url)
+    with engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        jobs = table(
+            "jobs", *map(column, ("name", "spec")), column("created_at", DateTime), column("anchor_at", DateTime)
+        )
+        for name, gate in gates.items():
+            spec = json.dumps({**job(name=name).model_dump(mode="json"), "gate": gate})
+            at = NOW.replace(tzinfo=None)
+            connection.execute(insert(jobs).values(name=name, spec=spec, created_at=at, anchor_at=at))
+        connection.commit()
+    engine.dispose()
+    opened = open_database(control_url)
+    with opened.transaction() as session:
+        found = {spec.name: spec.gate for _, spec in list_jobs(session)}
+    opened.close()
+    assert found["unsaid"] is None
+    assert (found["older"], found["strict"]) == tuple(Gate.model_validate(gates[name]) for name in ("older", "strict"))
 
 
 def test_a_tick_is_recorded_once(database: Database) -> None:

@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from pydantic import ValidationError
 
 from controller.gates.checks import Case
 from controller.gates.judging import judge as judge_case
 from controller.gates.scoring_task import Scores
-from schemas.gates import GateResult
+from schemas.fleet import ModelSpec
+from schemas.gates import Gate, GateResult
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, Lineage, ModelVersion, Signature
 from schemas.names import BlobRef
@@ -110,3 +112,48 @@ def test_a_reproduction_is_never_promoted() -> None:
 def test_a_model_of_its_own_is_its_own_champion() -> None:
     """A job that makes new models leaves nothing to compare with or to decide, so each is in use from the start."""
     assert judge(job(update_existing=False, policy="manual"), card(1), None).decision == "promote"
+
+
+def test_the_gate_of_a_model_judges_what_is_uploaded() -> None:
+    """Nobody ran it, so the words are others; which way its number is better, the gate says itself."""
+    gate = ModelSpec.model_validate({"name": "iris", "gate": {"metric": "rmse"}}).gate
+    assert gate is not None
+    uploaded = [card(number, lineage=Lineage(), rmse=value) for number, value in ((3, 0.5), (4, 0.7))]
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    worse = judge_case(Case(gate, uploaded[1], uploaded[0], better=gate.better or "higher"), now)
+    assert (worse.decision, "rmse 0.7 against 0.5 of version 3" in worse.reason) == ("hold", True)
+    without = judge_case(Case(gate, card(4, lineage=Lineage()), uploaded[0], better="lower"), now)
+    assert (
+        without.reason == "version 4 of iris is registered but not in use: it was uploaded without rmse, which decides"
+    )
+
+
+def test_without_rows_nothing_is_told() -> None:
+    """A rescore of a model of which no version has a holdout holds even the first one, and says why."""
+    gate = Gate.model_validate({"rescore": {"metric": "rmse", "target": "y"}})
+    for champion in (None, card(3)):
+        verdict = judge_case(Case(gate, card(4), champion, Scores()), datetime(2026, 11, 20, tzinfo=UTC))
+        assert verdict.decision == "hold"
+        assert "rmse could not be told: no version of its model has a holdout" in verdict.reason
+
+
+def test_what_is_better_is_known_or_said() -> None:
+    """Of numbers that everybody knows; of others a model's gate has to say it, and a job's may not contradict."""
+    gates = [
+        ModelSpec.model_validate({"name": "iris", "gate": gate}).gate
+        for gate in ({"metric": "mae"}, {"metric": "f1_macro"}, {"metric": "wear", "better": "lower"}, {}, None)
+    ]
+    assert [gate and gate.better for gate in gates] == ["lower", "higher", "lower", None, None]
+    with pytest.raises(ValidationError, match="`better` has to say whether wear is better when higher or lower"):
+        ModelSpec.model_validate({"name": "iris", "gate": {"metric": "wear"}})
+    with pytest.raises(ValidationError, match="there is no metric"):
+        Gate(better="lower")
+    with pytest.raises(ValidationError, match="better: score is better when lower, but the job says higher"):
+        JobSpec.model_validate({**job().model_dump(), "gate": {"metric": "score", "better": "lower"}})
+
+
+def test_a_job_without_a_gate_stays_one() -> None:
+    """Written down and read again, it still has none: its model's may judge its versions."""
+    without = job().model_copy(update={"gate": None})
+    assert JobSpec.model_validate_json(without.model_dump_json()).gate is None
+    assert JobSpec.model_validate_json(job().model_dump_json()).gate == Gate()
