@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 from schemas.archives import SignedArchive
@@ -22,6 +23,7 @@ from schemas.models import ModelVersion, NewVersion
 from schemas.names import BlobRef
 from schemas.views import Page, ProgressPage
 from tidemill.asking import Asking, path_of, read_as
+from tidemill.version_tars import pass_on
 
 
 class ModelRequests(Asking):
@@ -174,6 +176,15 @@ class ModelRequests(Asking):
         """Write one file of a model version, checked by its digest; ``to`` is never half there."""
         source = f"{path_of('models', model, 'versions', str(version), 'files')}/{quote(path)}"
         self._save(source, ref, to)
+
+    def download_tar(self, card: ModelVersion, to: IO[bytes]) -> None:
+        """Write all files of a version with its card as one tar, each file checked by its digest on the way.
+
+        Raises Untrusted when one is another, and Unreachable when the tar breaks off; both after it was begun.
+        """
+        source = path_of("models", card.name, "versions", str(card.version), "files.tar")
+        with self._exchange.download(source) as pieces:
+            pass_on(pieces, card, to)
 
 
 def _by(by: str) -> dict[str, str]:

@@ -50,13 +50,13 @@ def _with_model(found: dict[str, Path]) -> dict[str, Path]:
     return {MODEL_FILE: found.pop(models[0]), **found}
 
 
-def write_tar(archive: Path, folder: Path, places: Sequence[str]) -> None:
-    """Pack files of a folder; the archive is whole or not there."""
+def pack(archive: Path, folder: Path) -> None:
+    """Pack all files of a folder; the archive is whole or not there."""
     part = archive.with_name(f".{archive.name}.part")
     try:
         with tarfile.open(part, "w") as tar:
-            for place in places:
-                tar.add(folder / place, arcname=place)
+            for path in files_in(folder):
+                tar.add(path, arcname=path.relative_to(folder))
         part.replace(archive)
     finally:
         part.unlink(missing_ok=True)

@@ -11,12 +11,14 @@ from sqlmodel import Session
 
 from controller.http.models import MAX_VERSION, By, Version
 from controller.http.services import Parts
+from controller.http.streams import Stream
 from controller.http.tags import Tag, refuse_stale, version_tag
 from controller.lineage import lineage_view
 from controller.model_difference import difference
 from controller.model_views import version_view
 from controller.stores.model_changes import annotate, delete_version
 from controller.stores.models import get_model, get_version
+from controller.version_tar import VersionTar
 from schemas.errors import NotFound
 from schemas.model_views import BroughtView, LineageView, ModelDifference, VersionView
 from schemas.models import NewVersion
@@ -128,6 +130,18 @@ async def download(name: str, version: Version, path: str, parts: Parts) -> File
     if ref is None:
         raise NotFound(f"version {version} of {name} has no file {path!r}; it has {', '.join(sorted(card.files))}")
     return FileResponse(parts.blobs.path(ref.digest), filename=path.rsplit("/", 1)[-1])
+
+
+@router.get("/models/{name}/versions/{version}/files.tar")
+async def download_all(name: str, version: Version, parts: Parts) -> Stream:
+    """All files of a version with its card, as one tar; it breaks off where a file turns out to be damaged."""
+    card, card_blob = await parts.database.read(lambda session: get_version(session, model=name, version=version))
+    tar = VersionTar(card, card_blob, parts.blobs)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{tar.name}.tar"',
+        "Content-Length": str(tar.size_bytes),
+    }
+    return Stream(tar.pieces(), media_type="application/x-tar", headers=headers)
 
 
 @router.get("/models/{name}/diff")

@@ -57,8 +57,8 @@ def test_a_model_with_all_that_belongs_to_it(site: Site) -> None:
     assert aliases == {"champion": 1, "candidate": 1, "tried": 1}
     assert site.run("model", "export", "iris:2", "--output", "iris.tar").returncode == 0
     with tarfile.open(site.home / "iris.tar") as tar:
-        assert sorted(tar.getnames()) == ["labels.json", "model.onnx"]
-        packed = tar.extractfile("model.onnx")
+        assert tar.getnames() == ["iris-2.json", "iris-2/labels.json", "iris-2/model.onnx"]
+        packed = tar.extractfile("iris-2/model.onnx")
         assert packed is not None
         assert packed.read() == (site.home / "net.onnx").read_bytes()
     taken = site.run("model", "export", "iris:2", "--output", "iris.tar")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import BadInput, Conflict
+from tidemill.cli.model_pull import write_tar
 from tidemill.cli.model_reference import Reference, names_version, number_of
 from tidemill.cli.options import Json, Name, pairs_of
 from tidemill.cli.output import amount, pairs, print_json, say
@@ -104,7 +105,7 @@ def export_version(
     them, signed by this controller.
     """
     from tidemill.mlflow_folders import write_mlflow  # noqa: PLC0415 - see the package's first line
-    from tidemill.version_files import write_tar  # noqa: PLC0415
+    from tidemill.version_files import pack  # noqa: PLC0415
 
     if output.exists() and (output.is_file() or any(output.iterdir())):
         raise Conflict(f"{output} holds something already; choose another with --output")
@@ -114,15 +115,16 @@ def export_version(
     packed = output.suffix == ".tar"
     with connect(context) as client, tempfile.TemporaryDirectory() as scratch:
         version = client.model_version(*number_of(client, reference))
-        folder = Path(scratch) if packed else output
-        for place, ref in version.files.items():
-            client.download_file(version.name, version.version, place, ref, folder / place)
-        if mlflow:
-            write_mlflow(folder, version, {place: folder / place for place in version.files})
-        if packed:
-            write_tar(
-                output, folder, sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
-            )
+        if packed and not mlflow:
+            write_tar(client, version, output)
+        else:
+            folder = Path(scratch) if packed else output
+            for place, ref in version.files.items():
+                client.download_file(version.name, version.version, place, ref, folder / place)
+            if mlflow:
+                write_mlflow(folder, version, {place: folder / place for place in version.files})
+            if packed:
+                pack(output, folder)
     if as_json:
         print_json({"output": str(output), "version": version.model_dump(mode="json")})
     else:
