@@ -31,6 +31,10 @@ class AbortOn(Written):
     min_messages: PositiveInt = 20  # before an edge has had so many, the last three are not judged
 
 
+DEADLINE_S = 3600.0
+"""Of batches and canaries: 400 MB come in it at 1 Mbit/s. Waiting harms nobody; aborting what was only slow does."""
+
+
 class RolloutPlan(Written):
     """How edges are moved to what their deployment stands for."""
 
@@ -39,6 +43,9 @@ class RolloutPlan(Written):
     batch: Amount = "100%"  # edges of each further step
     order_by: str | None = None  # the label by which edges are ordered: numbers as numbers; then by name
     bake: Duration | None = None  # so long all edges of a step must do well before the next
+    deadline: Duration | None = (
+        None  # an edge that needs longer has failed; default: batches and canaries 1h, else none
+    )
     approve: Literal["never", "before", "after_canary"] = "never"  # when a person has to
     abort_on: AbortOn | None = None  # default: of batches and canaries, one edge that fails; else never
 
@@ -55,6 +62,11 @@ class RolloutPlan(Written):
     def limits(self) -> AbortOn | None:
         """When it is aborted; None: never by itself."""
         return self.abort_on or (None if self.strategy == "all_at_once" else AbortOn())
+
+    @property
+    def deadline_s(self) -> float | None:
+        """How long an edge that was told, and is there, may need; None: as long as it takes."""
+        return self.deadline or (None if self.strategy == "all_at_once" else DEADLINE_S)
 
 
 class Health(Written):

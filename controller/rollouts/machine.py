@@ -51,6 +51,8 @@ class Standing:
     opens: str = ""  # when one does
     label: str = ""  # by which edges are ordered
     figures: Figures = Figures()
+    since: datetime | None = None  # when it was both there and told, or in this state; None: it has not been told yet
+    heard_at: datetime | None = None  # when it said so last
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def look(rollout: Rollout, edges: Sequence[Standing], now: datetime) -> Move:
         return Move(rollout, late)
     if rollout.state not in LIVE:
         return Move(rollout)
+    edges = [in_time(rollout.plan, edge) for edge in edges]
     placed = [edge for edge in edges if edge.placed]
     if trouble := _trouble(rollout.plan.limits, placed):
         return Move(_to(rollout, RolloutState.ABORTED, trouble), goes_back=True)
@@ -93,6 +96,22 @@ def look(rollout: Rollout, edges: Sequence[Standing], now: datetime) -> Move:
         )
         return Move(replace(_to(rollout, RolloutState.ROLLING, told), step_at=None))
     return _bake(rollout, edges, now)
+
+
+def in_time(plan: RolloutPlan, edge: Standing) -> Standing:
+    """The edge; one that is there, and says itself that it has not got there in all the time that it had, failed.
+
+    By what it says, and not by the clock alone: of an edge that could not be heard, nobody knows how far it is.
+    """
+    if edge.state is not EdgeState.CHANGING or not edge.online:
+        return edge
+    if plan.deadline_s is None or edge.since is None or edge.heard_at is None:
+        return edge
+    took_s = (edge.heard_at - edge.since).total_seconds()
+    if took_s < plan.deadline_s:
+        return edge
+    told = f"it has been changing for {_span(took_s)}, which is more than {_span(plan.deadline_s)}: {edge.reason}"
+    return replace(edge, state=EdgeState.FAILED, reason=told.rstrip(": "))
 
 
 def begun(number: int, plan: RolloutPlan, *, wait: str = "") -> Rollout:
@@ -199,6 +218,10 @@ def _summary(edges: Sequence[Standing]) -> str:
     told = [f"{_some(failed)} failed"] if failed else []
     told += [f"{_some(away)} will have it when back"] if away else []
     return "; ".join(told)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds // 60:.0f} min"
 
 
 _SHOWN = 5

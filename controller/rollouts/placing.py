@@ -42,12 +42,19 @@ def overruled(session: Session, edge: str, content: Content) -> str:
     return f"another deployment, of a later name, wants other content of pipeline {wanted.name} there"
 
 
+def changing_since(edge: EdgeRow, placement: PlacementRow) -> datetime | None:
+    """When an edge was both there and in the state that it is in; None if it does not know yet what it is told."""
+    if not placement.state or placement.state_at is None:
+        return None
+    return max(placement.state_at, edge.since or placement.state_at)
+
+
 def _tell(
     session: Session, placement: PlacementRow, edge: EdgeRow, row: RolloutRow, reason: str, now: datetime
 ) -> None:
     placement.rollout, placement.placed_at = row.number, now
     placement.generation = _first_generation(edge, Content.model_validate_json(row.content))
-    placement.state, placement.reason, placement.state_at = EdgeState.CHANGING, reason, now
+    placement.state, placement.reason, placement.state_at = "", reason, now
     session.add(placement)
     session.flush()
 

@@ -25,6 +25,11 @@ def told_of(content: Content, report: Report | None, *, generation: int) -> Told
     raise AssertionError("content without anything in it")
 
 
+def has_taken(report: Report | None, generation: int) -> bool:
+    """Whether an edge knows of what it is told since its manifest of this generation, be it that it refuses it."""
+    return report is not None and (report.generation >= generation or bool(report.refused))
+
+
 def _model(model: WantedModel, report: Report, generation: int) -> Told:
     held = next((one for one in report.models if (one.name, one.version) == (model.name, model.version)), None)
     if held is None:

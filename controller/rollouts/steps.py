@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 
 from sqlmodel import Session
 
 from controller.rollouts.contents import Content
 from controller.rollouts.following import follow
 from controller.rollouts.machine import Standing, look
-from controller.rollouts.placing import go_back, overruled, place
-from controller.rollouts.standings import told_of
+from controller.rollouts.placing import changing_since, go_back, overruled, place
+from controller.rollouts.standings import has_taken, told_of
 from controller.rollouts.windows import opening
 from controller.stores.changes import note_change
 from controller.stores.edges import labels_of, list_edges, report_of
@@ -148,11 +149,15 @@ class _Look:
         if placement is None:
             return standing
         content = self._content(placement.rollout)
-        state, reason, figures = told_of(content, report_of(edge), generation=placement.generation)
+        report = report_of(edge)
+        state, reason, figures = told_of(content, report, generation=placement.generation)
         if state is EdgeState.CHANGING:
             reason = overruled(self.session, edge.name, content) or reason
-        self._note(placement, state, reason)
-        return replace(standing, state=state, reason=reason, figures=figures) if is_placed else standing
+        self._note(placement, state if has_taken(report, placement.generation) else "", reason)
+        if not is_placed:
+            return standing
+        since = changing_since(edge, placement)
+        return replace(standing, state=state, reason=reason, figures=figures, since=since, heard_at=edge.reported_at)
 
     def _content(self, number: int) -> Content:
         if number not in self.contents:
@@ -160,7 +165,7 @@ class _Look:
             self.contents[number] = Content.model_validate_json(row.content)
         return self.contents[number]
 
-    def _note(self, placement: PlacementRow, state: EdgeState, reason: str) -> None:
+    def _note(self, placement: PlacementRow, state: EdgeState | Literal[""], reason: str) -> None:
         if (placement.state, placement.reason) == (state, reason):
             return
         if placement.state != state and state in {EdgeState.DEPLOYED, EdgeState.FAILED}:

@@ -3,7 +3,8 @@
 from sqlmodel import Session
 
 from controller.rollouts.contents import Content, wish_of
-from controller.rollouts.placing import overruled
+from controller.rollouts.machine import Standing, in_time
+from controller.rollouts.placing import changing_since, overruled
 from controller.rollouts.standings import told_of
 from controller.stores.edges import list_edges, report_of
 from controller.stores.rollouts import get_rollout, newest_rollout, placements
@@ -55,11 +56,7 @@ def _deployed(session: Session, edge: EdgeRow, placement: PlacementRow | None, w
         return DeployedView(state=EdgeState.LATER, reason=waits, online=edge.online)
     row = get_rollout(session, deployment=placement.deployment, number=placement.rollout)
     content = Content.model_validate_json(row.content)
-    state, reason, _ = told_of(content, report_of(edge), generation=placement.generation)
-    if state is EdgeState.CHANGING:
-        reason = overruled(session, edge.name, content) or reason
-        if not edge.online:
-            state, reason = EdgeState.LATER, "it is offline"
+    state, reason = _state_of(session, edge, placement, row, content)
     return DeployedView(
         state=state,
         reason=reason,
@@ -70,5 +67,27 @@ def _deployed(session: Session, edge: EdgeRow, placement: PlacementRow | None, w
         models=content.models,
         pipeline_version=content.pipeline.version if content.pipeline else None,
         placed_at=placement.placed_at,
-        since=placement.state_at if placement.state == state else None,
+        since=placement.state_at if (placement.state or EdgeState.CHANGING) == state else None,
     )
+
+
+def _state_of(
+    session: Session, edge: EdgeRow, placement: PlacementRow, row: RolloutRow, content: Content
+) -> tuple[EdgeState, str]:
+    state, reason, _ = told_of(content, report_of(edge), generation=placement.generation)
+    if state is not EdgeState.CHANGING:
+        return state, reason
+    if not edge.online:
+        return EdgeState.LATER, "it is offline"
+    reason = overruled(session, edge.name, content) or reason
+    standing = Standing(
+        edge=edge.name,
+        placed=True,
+        online=True,
+        state=state,
+        reason=reason,
+        since=changing_since(edge, placement),
+        heard_at=edge.reported_at,
+    )
+    judged = in_time(RolloutPlan.model_validate_json(row.plan), standing)
+    return judged.state, judged.reason

@@ -297,7 +297,7 @@ class PlacementRow(SQLModel, table=True):
     previous: int | None = None
     generation: int = 0  # of the first manifest that says so: an earlier one's report tells nothing of it
     placed_at: datetime = Field(sa_type=UtcDateTime)
-    state: str = ""  # as its edge reported it last
+    state: str = ""  # as its edge reported it last; empty: it does not know of it yet
     reason: str = Field(default="", sa_type=Said)
     state_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -13,7 +13,7 @@ from controller.rollouts import orders
 from controller.rollouts.contents import Content
 from controller.stores.blob_references import blob_references
 from controller.stores.database import open_database
-from controller.stores.edges import get_edge
+from controller.stores.edges import get_edge, note_presence
 from controller.stores.rollouts import KEPT, contents_in_use
 from controller.stores.tables import PlacementRow, RolloutRow, VersionRow
 from controller.stores.windows import save_window
@@ -21,6 +21,7 @@ from schemas.errors import Conflict, Stale
 from schemas.maintenance import MaintenanceWindow
 from schemas.report import PipelineState
 from schemas.rollouts import EdgeState, RolloutState
+from schemas.wire import Presence
 from tests.integration.rollout_bench import RolloutBench, card_of
 
 ABC = ("a", "b", "c")
@@ -319,6 +320,74 @@ def test_an_edge_that_comes_while_others_are_changed_is_not_left_with_nothing(be
     bench.change("b", lambda row: setattr(row, "labels", "{}"))
     assert bench.look().edges == {"b"}
     assert bench.wanted("b") is None
+
+
+def test_a_canary_that_never_gets_there_goes_back(bench: RolloutBench, tmp_path: Path) -> None:
+    """Counted from when it took what it was told, across a restart of the controller; what it says is told with it."""
+    running(bench, *ABC, strategy="canary", deadline="15m")
+    before = bench.wanted("a")
+    bench.model()
+    bench.look()
+    bench.later(minutes=5)  # it has not taken its manifest yet
+    bench.says("a", content=before, state=PipelineState.STARTING)
+    bench.look()
+    bench.database.close()
+    bench.database = open_database(f"sqlite:///{tmp_path / 'control.db'}")
+    bench.later(minutes=16)
+    assert bench.state is RolloutState.ROLLING  # it may have got there meanwhile: nobody has heard
+    bench.says("a", content=before, state=PipelineState.STARTING)
+    assert bench.look().edges == {"a"}
+    because = "it has been changing for 16 min, which is more than 15 min: it is on its way"
+    assert (bench.newest.state, bench.newest.reason) == (RolloutState.ABORTED, f"a failed: {because}")
+    assert bench.versions() == dict.fromkeys(ABC, 1)
+
+
+def test_a_late_edge_is_shown_as_such_until_it_gets_there(bench: RolloutBench) -> None:
+    """A deadline without `abort_on` lets all others be done; who gets there after all is deployed like them."""
+    running(bench, *ABC, deadline="10m")
+    before = bench.wanted("a")
+    bench.model()
+    bench.look()
+    bench.settle("b", "c")
+    bench.says("a", content=before)
+    bench.look()
+    bench.later(minutes=11)
+    bench.says("a", content=before)
+    bench.look()
+    assert (bench.state, bench.newest.reason) == (RolloutState.DONE, "a failed")
+    assert (bench.on("a").state, "changing for 11 min" in bench.on("a").reason) == (EdgeState.FAILED, True)
+    bench.settle("a")
+    bench.look()
+    assert bench.on("a").state is EdgeState.DEPLOYED
+
+
+def test_time_does_not_pass_for_who_is_away(bench: RolloutBench) -> None:
+    """An edge that was away has as long as all others, from when it is back; nor counts what could not be published."""
+    running(bench, *ABC, strategy="canary", deadline="15m")
+    before = bench.wanted("a")
+    bench.model()
+    bench.look(publish=False)
+    bench.says("a", content=before)
+    bench.later(hours=1)
+    bench.says("a", content=before)
+    bench.look()
+    assert bench.state is RolloutState.ROLLING
+    bench.publish("a")
+    bench.says("a", content=before)
+    bench.look()
+    for online, session_id in ((False, ""), (True, "2")):
+        bench.later(hours=1)
+        presence = Presence(edge="a", session_id=session_id, online=online)
+        with bench.database.transaction() as session:
+            assert note_presence(session, presence=presence, now=bench.now)
+    bench.later(minutes=14)
+    bench.says("a", content=before)
+    bench.look()
+    assert bench.on("a").state is EdgeState.CHANGING
+    bench.later(minutes=1)
+    bench.says("a", content=before)
+    bench.look()
+    assert bench.newest.state is RolloutState.ABORTED
 
 
 def test_who_is_away_is_told_and_holds_nobody_up(bench: RolloutBench) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from controller.rollouts.machine import Figures, Move, Rollout, Standing, begun, look
+from controller.rollouts.machine import Figures, Move, Rollout, Standing, begun, in_time, look
 from schemas.deployments import AbortOn, DeploymentSpec, RolloutPlan
 from schemas.rollouts import LIVE, EdgeState, RolloutState
 
@@ -39,16 +39,23 @@ class Fleet:
 
     def look(self) -> Move:
         """Look once, and do what that comes to."""
+        for name, edge in self.edges.items():
+            self.put(name, heard_at=self.now if edge.online else edge.heard_at)
         move = look(self.rollout, list(self.edges.values()), self.now)
         self.rollout = move.rollout
         for name in move.place:
-            self.put(name, placed=True, state=EdgeState.CHANGING)
+            self.put(name, placed=True, state=EdgeState.CHANGING, since=self.now)
         if move.place:
             self.told.append(move.place)
         if move.goes_back:
             for name in self.edges:
                 self.put(name, placed=False, state=EdgeState.LATER)
         return move
+
+    def judged(self) -> dict[str, Standing]:
+        """The edges as they are now, of which those that are there have just been heard."""
+        heard = {name: replace(edge, heard_at=self.now) for name, edge in self.edges.items()}
+        return {name: in_time(self.plan, edge) for name, edge in heard.items()}
 
     def settle(self, state: EdgeState = EdgeState.DEPLOYED) -> None:
         """All that were told and are there get there."""
@@ -185,6 +192,59 @@ def test_who_goes_away_when_told_has_shown_nothing() -> None:
     assert fleet.look().place == ("b", "c")
 
 
+def test_who_gets_there_too_late_has_failed() -> None:
+    """A canary that is there and changes for longer than its plan's deadline aborts it; the reason says how long."""
+    fleet = Fleet(RolloutPlan(strategy="canary", deadline=600))
+    fleet.add("a", "b")
+    fleet.look()
+    fleet.put("a", reason="fetching 2 files")
+    fleet.now += timedelta(minutes=9)
+    assert fleet.look().rollout.reason == "waits for a to get there: fetching 2 files"
+    fleet.now += timedelta(minutes=2)
+    move = fleet.look()
+    assert (move.rollout.state, move.goes_back) == (RolloutState.ABORTED, True)
+    because = "it has been changing for 11 min, which is more than 10 min: fetching 2 files"
+    assert move.rollout.reason == f"a failed: {because}"
+
+
+def test_some_may_be_late() -> None:
+    """As many as may fail: the step goes on without them, and the end says which they are."""
+    fleet = Fleet(RolloutPlan(strategy="batches", batch=2, deadline=60, abort_on=AbortOn(edges=1)))
+    fleet.add("a", "b", "c")
+    assert fleet.look().place == ("a", "b")
+    fleet.put("b", state=EdgeState.DEPLOYED)
+    assert fleet.look().place == ()
+    fleet.now += timedelta(minutes=1)
+    assert fleet.look().place == ("c",)
+    fleet.put("c", state=EdgeState.DEPLOYED)
+    assert (fleet.look().rollout.state, fleet.rollout.reason) == (RolloutState.DONE, "a failed")
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        {"online": False},  # it is back later, and takes it then
+        {"since": None},  # the manifest has not come to it
+        {"heard_at": T0 + timedelta(minutes=59)},  # nobody knows how far it is now
+        {"state": EdgeState.DEPLOYED},
+    ],
+)
+def test_only_who_says_itself_that_it_is_not_there_is_late(edge: dict[str, object]) -> None:
+    """Not one that is away, was not told, was not heard, or is there; else it has failed at the deadline."""
+    written = {"state": EdgeState.CHANGING, "since": T0, "heard_at": T0 + timedelta(hours=1)}
+    late = Standing("a", placed=True, online=True, **written)  # type: ignore[arg-type]
+    assert in_time(RolloutPlan(strategy="canary"), late).state is EdgeState.FAILED
+    other = replace(late, **edge)  # type: ignore[arg-type]
+    assert in_time(RolloutPlan(strategy="canary"), other) == other
+
+
+def test_how_long_it_may_take() -> None:
+    """An hour by default where others wait for it, and as long as it takes where nobody does."""
+    assert [RolloutPlan(strategy=each).deadline_s for each in ("batches", "canary")] == [3600, 3600]
+    assert RolloutPlan().deadline_s is None
+    assert RolloutPlan.model_validate({"deadline": "5m"}).deadline_s == 300
+
+
 def test_where_nobody_is_left_nobody_is_waited_for() -> None:
     """With all of its edges told and away, it is done: there is nobody to be kept from it."""
     fleet = Fleet(RolloutPlan(strategy="canary", canary=1))
@@ -235,6 +295,7 @@ _PLANS = st.builds(
     canary=st.integers(1, 3),
     batch=st.one_of(st.integers(1, 4), st.sampled_from(["10%", "50%", "100%"])),
     bake=st.one_of(st.none(), st.just(60.0)),
+    deadline=st.one_of(st.none(), st.just(180.0)),
     approve=st.sampled_from(["never", "before", "after_canary"]),
     abort_on=st.builds(AbortOn, edges=st.integers(0, 2)),
 )
@@ -252,7 +313,7 @@ def test_whatever_happens_no_more_than_a_step_is_unproven(
     fleet.add(*(f"e{number}" for number in range(count)))
     for what, number in steps:
         _happen(fleet, what, f"e{number}")
-        before = dict(fleet.edges), fleet.rollout
+        before = fleet.judged(), fleet.rollout
         move = fleet.look()
         unproven = [edge for edge in before[0].values() if edge.placed and edge.online and _is_changing(edge)]
         if move.place and before[1].state is not RolloutState.DONE:
