@@ -23,6 +23,8 @@ from schemas.models import Signature, TensorSpec
 
 ort.set_default_logger_severity(4)  # what goes wrong is raised; the library's own lines on stderr repeat it
 
+RUNTIME = f"ONNX Runtime {ort.__version__}"
+
 _PROVIDER = "ExecutionProvider"  # what all their names end with
 _PLACE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\([^()]*(\([^()]*\)[^()]*)*\)( const)? ?")  # in its source
 _CPU = f"CPU{_PROVIDER}"

@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
+import onnx
 import psutil
 import pytest
+from onnx import numpy_helper
+from onnx.external_data_helper import set_external_data
 
 from controller.model_checks import ModelChecks
 from schemas.errors import BadInput
 from tests.integration.agent_process import until
 from tests.onnx_graphs import times
+from transport.blob_store import BlobDirectory
 
 
 @pytest.fixture
@@ -54,6 +59,21 @@ async def test_models_that_come_together_wait_for_their_turn(checks: ModelChecks
     found = await asyncio.gather(*(checks.check(path) for path in paths))
     assert [checked.signature.inputs[0].shape for checked in found] == [("n", number) for number in range(1, 21)]
     assert len(_processes()) <= max(2, psutil.cpu_count() or 1)
+
+
+async def test_a_model_by_itself_takes_no_weights_of_others(checks: ModelChecks, tmp_path: Path) -> None:
+    """Blobs of all versions lie in the same folders: a model that names one of them as its weights is refused."""
+    store = BlobDirectory(tmp_path / "blobs")
+    other = store.path(store.put_bytes(np.ones(2, np.float32).tobytes()).digest)
+    proto = onnx.load(str(times(tmp_path / "m.onnx", 2.0)))
+    (tensor,) = proto.graph.initializer
+    tensor.raw_data = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
+    set_external_data(tensor, other.name, length=4)
+    tensor.ClearField("raw_data")
+    alone = other.with_name("0" * 64)
+    alone.write_bytes(proto.SerializeToString())
+    with pytest.raises(BadInput, match="which is not among its files"):
+        await checks.check(alone)
 
 
 def _processes() -> list[psutil.Process]:
