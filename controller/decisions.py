@@ -20,12 +20,7 @@ def alias_for(card: ModelVersion, verdict: GateResult) -> str | None:
 def judged(session: Session, card: ModelVersion, verdict: GateResult, gate: Gate, *, by: str) -> None:
     """Keep what a gate found of a new version, and have the alias stand for it that this gives it. Caller commits."""
     add_result(session, model=card.name, version=card.version, result=verdict)
-    decided(session, card, verdict, deploys=deploys(gate), by=by)
-
-
-def deploys(gate: Gate) -> bool:
-    """Whether deployments follow the champion at once; else they wait for a person's approval."""
-    return gate.policy != "auto_promote"
+    decided(session, card, verdict, deploys=gate.deploys, by=by)
 
 
 def decided(session: Session, card: ModelVersion, verdict: GateResult, *, by: str, deploys: bool = True) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlmodel import Session
 
-from controller.decisions import CHAMPION, deploys, judged
+from controller.decisions import CHAMPION, judged
 from controller.gates.checks import Case
 from controller.gates.gatekeeper import Gatekeeper
 from controller.model_checks import Checked, ModelChecks
@@ -144,7 +144,7 @@ class Uploads:
         return card
 
     def _move(self, session: Session, card: ModelVersion, here: Place, alias: str, reason: str, by: str) -> None:
-        at_once = alias != CHAMPION or here.gate is None or deploys(here.gate)
+        at_once = alias != CHAMPION or here.gate is None or here.gate.deploys
         move_alias(
             session,
             model=card.name,

@@ -92,6 +92,15 @@ class Budgets(Written):
     memory_mb: PositiveFloat | None = None  # by which a process grows that loads and asks it
 
 
+class Trial(Written):
+    """What a candidate has to show on live messages, asked beside the champion by the shadows of deployments."""
+
+    messages: PositiveInt = 1000  # that it was asked, on all edges together, before it is judged by them
+    disagreement: Annotated[float, Field(ge=0, le=1)] | None = None  # so large a part of its answers may differ
+    failed: Annotated[float, Field(ge=0, le=1)] = 0.0  # so large a part of the messages it may fail on
+    latency_ms: PositiveFloat | None = None  # on average, for an answer; on the edges
+
+
 class Gate(Written):
     """Whether a new version becomes the model's champion."""
 
@@ -102,12 +111,18 @@ class Gate(Written):
     thresholds: tuple[Threshold, ...] = ()
     rescore: Rescore | None = None  # of a job: needs its `holdout`
     budgets: Budgets | None = None
+    trial: Trial | None = None  # once everything else has passed
 
     @model_validator(mode="after")
     def _has_what_is_better(self) -> "Gate":
         if self.better is not None and self.metric is None:
             raise ValueError("better says which way `metric` is, and there is no metric")
         return self
+
+    @property
+    def deploys(self) -> bool:
+        """Whether deployments follow the champion at once; else they wait for a person's approval."""
+        return self.policy != "auto_promote"
 
     @property
     def measures(self) -> bool:
@@ -141,6 +156,15 @@ class GateCheck(BaseModel):
     detail: str = ""
 
 
+class PendingTrial(BaseModel):
+    """What a candidate still has to show, and what comes of it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    asks: Trial
+    asked: NonNegativeInt = 0  # messages so far, by what edges reported last
+    deploys: bool = True  # whether deployments follow it at once when it becomes the champion
+
+
 class GateResult(BaseModel):
     """What a gate found of a version."""
 
@@ -150,5 +174,6 @@ class GateResult(BaseModel):
     checks: tuple[GateCheck, ...] = ()
     champion: PositiveInt | None = None  # that it was compared with
     rows: NonNegativeInt = 0  # of the holdout
+    trial: PendingTrial | None = None  # it is held until that is done
     by: str = ""  # a person, who decided in its place, or a model's gate, and for whom; empty: the job's gate
     at: AwareDatetime

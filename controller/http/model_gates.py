@@ -9,6 +9,7 @@ from sqlmodel import Session
 from controller.decisions import decided
 from controller.http.models import By, Version
 from controller.http.services import Parts
+from controller.rollouts.trials import shadow_figures
 from controller.stores.gates import add_result, results
 from controller.stores.models import get_version
 from schemas.gates import Decision, GateResult
@@ -32,7 +33,8 @@ async def gate_of(name: Name, version: Version, parts: Parts) -> Page[GateResult
 
     def look(session: Session) -> list[GateResult]:
         get_version(session, model=name, version=version)
-        return results(session, model=name, version=version)
+        found = results(session, model=name, version=version)
+        return [_with_progress(session, name, version, result) for result in found[:1]] + found[1:]
 
     return Page(items=tuple(await parts.database.read(look)))
 
@@ -60,3 +62,10 @@ async def override(name: Name, version: Version, what: Override, parts: Parts, b
     result = await parts.database.write(save)
     parts.rollouts.look()
     return result
+
+
+def _with_progress(session: Session, name: Name, version: int, newest: GateResult) -> GateResult:
+    if newest.trial is None:
+        return newest
+    asked = shadow_figures(session, model=name, version=version).asked
+    return newest.model_copy(update={"trial": newest.trial.model_copy(update={"asked": asked})})

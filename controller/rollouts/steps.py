@@ -12,6 +12,7 @@ from controller.rollouts.following import follow
 from controller.rollouts.machine import Standing, look
 from controller.rollouts.placing import changing_since, go_back, overruled, place
 from controller.rollouts.standings import has_taken, told_of
+from controller.rollouts.trials import look_at_trials
 from controller.rollouts.windows import opening
 from controller.stores.changes import note_change
 from controller.stores.edges import labels_of, list_edges, report_of
@@ -48,6 +49,7 @@ class Looked:
 
 def look_at_all(session: Session, *, now: datetime) -> Looked:
     """Follow what deployments stand for, and take every rollout as far as it can go. Caller commits."""
+    look_at_trials(session, now=now)  # before all else: an alias that it moves is followed at once
     looked, edges, windows = Looked(), list_edges(session), list_windows(session)
     for deployment in list_deployments(session):
         meant = [edge for edge in edges if chooses(deployment, edge)]

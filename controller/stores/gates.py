@@ -1,9 +1,10 @@
 """Gates of models, and what gates, and people in their place, decided about versions, in the control database."""
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
-from controller.stores.tables import GateResultRow, ModelRow
+from controller.stores.tables import AliasRow, GateResultRow, ModelRow
 from schemas.gates import Gate, GateResult
+from schemas.names import Name
 
 
 def gate_of(session: Session, *, model: str) -> Gate | None:
@@ -37,3 +38,18 @@ def results(session: Session, *, model: str, version: int) -> list[GateResult]:
     wanted = select(GateResultRow).where(GateResultRow.model == model, GateResultRow.version == version)
     rows = session.exec(wanted.order_by(col(GateResultRow.id).desc()))
     return [GateResult.model_validate_json(row.result) for row in rows]
+
+
+def pending_trials(session: Session, *, alias: Name) -> list[tuple[Name, int, GateResult]]:
+    """Model, version and newest result of each that this alias stands for, and that is still to show something."""
+    newest = select(func.max(GateResultRow.id)).group_by(GateResultRow.model, col(GateResultRow.version))
+    wanted = (
+        select(GateResultRow)
+        .join(
+            AliasRow,
+            (col(AliasRow.model) == col(GateResultRow.model)) & (col(AliasRow.version) == col(GateResultRow.version)),
+        )
+        .where(AliasRow.alias == alias, GateResultRow.decision == "hold", col(GateResultRow.id).in_(newest))
+    )
+    found = [(row.model, row.version, GateResult.model_validate_json(row.result)) for row in session.exec(wanted)]
+    return [one for one in found if one[2].trial is not None]

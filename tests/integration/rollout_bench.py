@@ -1,7 +1,7 @@
 """A control database with a deployment, and edges that report what a test has them say; no broker is needed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -22,7 +22,7 @@ from schemas.deployments import DeploymentSpec
 from schemas.manifest import WantedPipeline
 from schemas.models import MODEL_FILE, ModelVersion, Signature
 from schemas.names import BlobRef
-from schemas.pipelines import PipelineSpec
+from schemas.pipelines import NodeFigures, PipelineSpec
 from schemas.report import Capabilities, PipelineState, PipelineStatus, Report, Returned, SinceSwap
 from schemas.rollouts import RolloutState
 
@@ -153,8 +153,9 @@ class RolloutBench:
         generation: int | None = None,
         failed: int = 0,
         answered: int = 0,
+        nodes: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
-        """Have an edge report: by default, that what it is told of answers."""
+        """Have an edge report, also what its nodes have counted: by default, that what it is told of answers."""
         wanted, told = self.wanted(edge), self.generation(edge) if generation is None else generation
         answers = content or wanted
         pipelines: tuple[PipelineStatus, ...] = ()
@@ -169,6 +170,7 @@ class RolloutBench:
                 models={ref: model.version for ref, model in answers.models.items()},
                 returned=Returned.model_validate(gone) if returned else None,
                 since_swap=swap,
+                nodes={node: NodeFigures(notes=dict(notes)) for node, notes in (nodes or {}).items()},
             )
             pipelines = (status,)
         report = Report(

@@ -11,7 +11,7 @@ from controller.gates.checks import Case
 from controller.gates.judging import judge as judge_case
 from controller.gates.scoring_task import Scores
 from schemas.fleet import ModelSpec
-from schemas.gates import Gate, GateResult
+from schemas.gates import Gate, GateResult, PendingTrial, Trial
 from schemas.jobs import JobSpec
 from schemas.models import MODEL_FILE, Lineage, ModelVersion, Signature
 from schemas.names import BlobRef
@@ -157,3 +157,21 @@ def test_a_job_without_a_gate_stays_one() -> None:
     without = job().model_copy(update={"gate": None})
     assert JobSpec.model_validate_json(without.model_dump_json()).gate is None
     assert JobSpec.model_validate_json(job().model_dump_json()).gate == Gate()
+
+
+def test_what_has_passed_everything_else_is_tried_beside_the_champion() -> None:
+    """It is held until then, and the result says what is still to be shown; nothing else is tried."""
+    trial = {"messages": 50, "disagreement": 0.1}
+    held = judge(job(metric="score", trial=trial), card(2, score=0.9), card(1, score=0.8))
+    assert (held.decision, held.champion) == ("hold", 1)
+    assert held.trial == PendingTrial(asks=Trial(messages=50, disagreement=0.1))
+    assert held.reason.endswith("50 messages have to be asked of iris@candidate by the shadow of a deployment")
+    later = judge(job(metric="score", policy="auto_promote", trial=trial), card(2, score=0.9), card(1, score=0.8))
+    assert later.trial is not None
+    assert not later.trial.deploys
+    first = judge(job(metric="score", trial=trial), card(1, score=0.1), None)
+    worse = judge(job(metric="score", trial=trial), card(2, score=0.7), card(1, score=0.8))
+    manual = judge(job(policy="manual", trial=trial), card(2, score=0.9), card(1, score=0.8))
+    alone = judge(job(update_existing=False, trial=trial), card(2, score=0.9), card(1, score=0.8))
+    assert [one.decision for one in (first, worse, manual, alone)] == ["promote", "hold", "hold", "promote"]
+    assert {one.trial for one in (first, worse, manual, alone)} == {None}

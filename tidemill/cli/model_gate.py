@@ -22,6 +22,7 @@ _FIELDS: Columns["GateResult"] = {
     "at": lambda result: f"{result.at:%Y-%m-%d %H:%M:%S} UTC",
     "because": lambda result: result.reason,
     "compared with": lambda result: result.champion and f"version {result.champion}",
+    "on trial": lambda result: result.trial and f"{result.trial.asked} of {result.trial.asks.messages} messages",
     "holdout": lambda result: result.rows and f"{result.rows} rows",
 }
 
