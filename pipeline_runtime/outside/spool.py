@@ -56,7 +56,7 @@ class Spool:
         self._file = file
         with self._said_plainly():
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(file, BUSY_S, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             # FULL: a message is acknowledged after its rows are here, so they must outlive a power failure.
             try:
                 for pragma in ("journal_mode=WAL", "synchronous=FULL"):
