@@ -126,13 +126,16 @@ class Uploads:
             raise Overtaken(f"another version of {name} was registered meanwhile")
         card = known or self._made(session, draft, here)
         annotate(session, model=name, version=card.version, note=new.note or None, tags=dict(new.tags))
-        first = here.gate is None and here.champion is None
-        if known is None and here.gate is not None and draft.verdict is not None:
-            judged(session, card, draft.verdict, here.gate, by=draft.verdict.by)
-        last = next(iter(results(session, model=name, version=card.version)), None) if here.gate is not None else None
+        last, moves = None, {}
+        if here.gate is not None:
+            if known is None and draft.verdict is not None:
+                judged(session, card, draft.verdict, here.gate, by=draft.verdict.by)
+            last = next(iter(results(session, model=name, version=card.version)), None)
+        elif here.champion is None:
+            moves[CHAMPION] = "the first of its kind"
         stays = new.alias == CHAMPION and _is_kept_from(here, card, last)
-        moves = {CHAMPION: "the first of its kind"} if first else {}
-        moves |= {new.alias: "uploaded as such"} if new.alias and not stays else {}
+        if new.alias is not None and not stays:
+            moves[new.alias] = "uploaded as such"
         for alias, reason in moves.items():
             self._move(session, card, here, alias, reason, draft.by)
         return Brought(card, _told(card, last, stays=stays))

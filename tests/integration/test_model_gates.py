@@ -22,6 +22,7 @@ from tests.integration.api import Api, Document, problem
 from tests.integration.registry_bench import Bench
 from tests.integration.site import controller
 from tests.integration.test_gates import linear
+from tests.integration.test_uploads import mlflow_model, mlflow_version
 from tests.onnx_graphs import times
 
 RESCORE = {"metric": "rmse", "target": "y", "resamples": 100}
@@ -313,3 +314,22 @@ def test_an_archive_goes_through_the_gate(tmp_path: Path) -> None:
         decisions = [one["gate"]["decision"] for one in reversed(shown["versions"])]
         assert decisions == ["promote", "hold", "promote", "reject"]
         assert shown["versions"][0]["gate"]["by"].startswith("gate of model other, for import from ")
+
+
+def test_a_registry_of_mlflows_goes_through_the_gate(tmp_path: Path) -> None:
+    """Its champion is not taken over: that is whichever version the model's own gate leaves; other aliases are."""
+    with controller(tmp_path) as site:
+        root = site.home / "mlruns"
+        for number, factor in ((1, 2.0), (2, 3.0)):
+            model = f"m-{str(number) * 32}"
+            mlflow_model(root / f"0/models/{model}/artifacts", factor)
+            mlflow_version(root, number, source=f"models:/{model}")
+        (root / "models/plant/aliases").mkdir()
+        (root / "models/plant/aliases/champion").write_text("2")
+        (root / "models/plant/aliases/tried").write_text("2")
+        (site.home / "fleet.yaml").write_text("{kind: Model, name: plant, gate: {policy: manual}}\n")
+        assert site.run("apply", "-f", "fleet.yaml").returncode == 0
+        came = site.run("model", "import", "plant", "mlruns")
+        assert (came.returncode, came.stderr.count("promoting it is left to a person")) == (0, 2), came.stderr
+        aliases = {one["name"]: one["version"] for one in site.ask("model", "show", "plant")["aliases"]}
+        assert aliases == {"candidate": 2, "tried": 2}

@@ -41,7 +41,10 @@ def create_version(  # noqa: PLR0913, PLR0917 - what can be said of a version
     alias: Alias = None,
     as_json: Json = False,
 ) -> None:
-    """Upload a model as a new version: it is checked as a run's is; the first of its kind becomes the champion."""
+    """Upload a model as a new version: checked as a run's is, and judged by the gate of its model if that has one.
+
+    Without a gate, the first of its kind becomes the champion.
+    """
     from tidemill.version_files import gathered  # noqa: PLC0415 - see the package's first line
 
     if not file and folder is None:
