@@ -21,13 +21,13 @@ from edge_agent.presence import Announcer
 from edge_agent.reporting import Reporter
 from edge_agent.secrets import TaskSecrets, sealing_key
 from edge_agent.serving.deployments import Deployments
-from edge_agent.serving.library_packages import LibraryPackages
 from edge_agent.serving.pipelines import PipelineSupervisor
 from edge_agent.serving.row_shipping import RowShipping
-from edge_agent.serving.shelf import Shelf
 from edge_agent.serving.showing import Showing
 from edge_agent.serving.state_folders import StateFolders
 from edge_agent.settings import AgentSettings
+from edge_agent.shelf.library_packages import LibraryPackages
+from edge_agent.shelf.shelf import Shelf
 from edge_agent.tasks.board import TaskBoard
 from edge_agent.tasks.inputs import Inputs
 from edge_agent.tasks.workshop import Workshop

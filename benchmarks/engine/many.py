@@ -11,7 +11,7 @@ from benchmarks.engine.networks import scorer
 from benchmarks.engine.serving import ready, worker_pids
 from benchmarks.engine.work import Place
 from benchmarks.figures import Figure
-from edge_agent.serving.ready import ReadyPipeline
+from edge_agent.shelf.ready import ReadyPipeline
 from schemas.broker import BrokerAddress
 from tests.integration.pipeline_desk import Desk, desk
 

@@ -6,7 +6,7 @@ import psutil
 
 from benchmarks.engine.subjects import document, library
 from benchmarks.engine.work import Place
-from edge_agent.serving.ready import ReadyModel, ReadyPipeline
+from edge_agent.shelf.ready import ReadyModel, ReadyPipeline
 from schemas.pipelines import PipelineSpec
 from tidemill.cli.pipeline_file import read_pipeline
 
@@ -33,4 +33,4 @@ def _spec(place: Place, folder: Path) -> PipelineSpec:
 def worker_pids() -> list[int]:
     """The worker processes that this process has started."""
     children = psutil.Process().children(recursive=True)
-    return [child.pid for child in children if "edge_agent.serving.pipeline_worker" in " ".join(child.cmdline())]
+    return [child.pid for child in children if "edge_agent.worker.pipeline_worker" in " ".join(child.cmdline())]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge_agent.journal import Journal, PipelineRecord
-from edge_agent.serving.ready import ReadyPipeline
-from edge_agent.serving.shelf import Shelf
+from edge_agent.shelf.ready import ReadyPipeline
+from edge_agent.shelf.shelf import Shelf
 from schemas.errors import TidemillError
 from schemas.manifest import WantedPipeline
 from schemas.report import Returned

@@ -9,10 +9,10 @@ from edge_agent.serving.contents import Content, Contents, bare
 from edge_agent.serving.pipeline_report import status_of
 from edge_agent.serving.pipelines import PipelineSupervisor
 from edge_agent.serving.probation import Probation, Watched, judge
-from edge_agent.serving.ready import ReadyModel, ReadyPipeline
 from edge_agent.serving.shadows import Shadows
-from edge_agent.serving.shelf import Shelf
-from edge_agent.serving.wanted_set import Entry, WantedSet
+from edge_agent.shelf.ready import ReadyModel, ReadyPipeline
+from edge_agent.shelf.shelf import Shelf
+from edge_agent.shelf.wanted_set import Entry, WantedSet
 from schemas.manifest import Manifest, WantedModel, WantedPipeline
 from schemas.report import ModelStatus, PipelineStatus
 

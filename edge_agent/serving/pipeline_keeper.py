@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from edge_agent.serving.crash_watch import CrashWatch
-from edge_agent.serving.memory_watch import too_large
 from edge_agent.serving.pipeline_sessions import PipelineSessions
 from edge_agent.serving.pipeline_standing import Standing
-from edge_agent.serving.ready import ReadyPipeline
 from edge_agent.serving.replicas import as_replica
 from edge_agent.serving.state_folders import StateFolders
-from edge_agent.serving.worker_process import WorkerProcess, worker_process
-from edge_agent.serving.worker_protocol import SOUND_S, Answer, Connect, Leave, Left, Show, WorkerStatus
+from edge_agent.shelf.ready import ReadyPipeline
+from edge_agent.worker.crash_watch import CrashWatch
+from edge_agent.worker.memory_watch import too_large
+from edge_agent.worker.worker_process import WorkerProcess, worker_process
+from edge_agent.worker.worker_protocol import SOUND_S, Answer, Connect, Leave, Left, Show, WorkerStatus
 from schemas.broker import BrokerAddress
 from schemas.errors import TidemillError, Unreachable
 from schemas.pipelines import Outcome

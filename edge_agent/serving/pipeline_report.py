@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from edge_agent.serving.ready import ReadyPipeline
-from edge_agent.serving.wanted_set import Entry
+from edge_agent.shelf.ready import ReadyPipeline
+from edge_agent.shelf.wanted_set import Entry
 from schemas.manifest import WantedPipeline
 from schemas.report import ModelState, PipelineState, PipelineStatus, Returned
 

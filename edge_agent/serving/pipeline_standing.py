@@ -1,7 +1,7 @@
 """What is known of a pipeline: told by the worker it has, and counted over those it had."""
 
 from edge_agent.serving.replicas import pipeline_of
-from edge_agent.serving.worker_protocol import WorkerStatus
+from edge_agent.worker.worker_protocol import WorkerStatus
 from schemas.report import PipelineState, PipelineStatus
 
 _NOTHING = {"received": 0, "answered": 0, "failed": 0, "dropped": 0, "nodes": {}, "since_swap": None}

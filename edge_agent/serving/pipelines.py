@@ -6,9 +6,9 @@ from pathlib import Path
 
 from edge_agent.serving.pipeline_keeper import PipelineKeeper, Remembered
 from edge_agent.serving.pipeline_sessions import PipelineSessions
-from edge_agent.serving.ready import ReadyModel, ReadyPipeline
 from edge_agent.serving.replicas import pipeline_of, together, worker_names
 from edge_agent.serving.state_folders import StateFolders
+from edge_agent.shelf.ready import ReadyModel, ReadyPipeline
 from schemas.broker import BrokerAddress
 from schemas.errors import NotFound
 from schemas.names import EdgeName

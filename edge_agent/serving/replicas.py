@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from edge_agent.serving.ready import ReadyPipeline
+from edge_agent.shelf.ready import ReadyPipeline
 from schemas.report import PipelineState, PipelineStatus, SinceSwap
 
 _WORST_FIRST = (

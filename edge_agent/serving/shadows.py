@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
-from edge_agent.serving.ready import ReadyModel
-from edge_agent.serving.shelf import Shelf
-from edge_agent.serving.wanted_set import WantedSet
+from edge_agent.shelf.ready import ReadyModel
+from edge_agent.shelf.shelf import Shelf
+from edge_agent.shelf.wanted_set import WantedSet
 from schemas.manifest import WantedModel, WantedPipeline
 from schemas.names import ModelRef
 from schemas.report import ModelState, PipelineStatus

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from edge_agent.serving.pipelines import PipelineSupervisor
-from edge_agent.serving.ready import ReadyModel, ReadyPipeline
+from edge_agent.shelf.ready import ReadyModel, ReadyPipeline
 from schemas.broker import BrokerAddress
 from schemas.pipelines import NodeSpec, PipelineSpec
 from schemas.report import PipelineState, PipelineStatus

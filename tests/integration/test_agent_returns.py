@@ -33,7 +33,7 @@ FAIL = "if asked >= 100:\n    raise ValueError('too much')"
 def worker(agent: AgentProcess) -> psutil.Process:
     """The process of the one pipeline."""
     children = psutil.Process(agent.pid).children()
-    (found,) = [child for child in children if "edge_agent.serving.pipeline_worker" in child.cmdline()]
+    (found,) = [child for child in children if "edge_agent.worker.pipeline_worker" in child.cmdline()]
     return found
 
 

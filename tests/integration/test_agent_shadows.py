@@ -29,7 +29,7 @@ def compared(report: Report) -> tuple[float, float]:
 def workers(agent: AgentProcess) -> list[int]:
     """The processes of pipelines."""
     children = psutil.Process(agent.pid).children()
-    return [child.pid for child in children if "edge_agent.serving.pipeline_worker" in child.cmdline()]
+    return [child.pid for child in children if "edge_agent.worker.pipeline_worker" in child.cmdline()]
 
 
 async def test_a_shadow_is_compared_on_live_messages_and_goes_again(

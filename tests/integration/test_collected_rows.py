@@ -100,7 +100,7 @@ async def send(device: Link, wanted: range) -> None:
 def workers(agent: AgentProcess) -> list[psutil.Process]:
     """The workers of an agent."""
     children = psutil.Process(agent.pid).children(recursive=True)
-    return [child for child in children if "edge_agent.serving.pipeline_worker" in " ".join(child.cmdline())]
+    return [child for child in children if "edge_agent.worker.pipeline_worker" in " ".join(child.cmdline())]
 
 
 def kept_files(agent: AgentProcess) -> list[Path]:

@@ -11,8 +11,8 @@ from controller.rollouts.contents import wanted_pipeline
 from controller.stores.database import open_database
 from controller.stores.serving import add_library, add_pipeline
 from edge_agent.execution.environment_place import Place
-from edge_agent.serving.library_trial import try_libraries
-from edge_agent.serving.worker_protocol import Load
+from edge_agent.shelf.library_trial import try_libraries
+from edge_agent.worker.worker_protocol import Load
 from schemas.broker import BrokerAddress
 from schemas.errors import BadInput
 from schemas.fleet import LibrarySpec

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.serving.model_trial import Trial, try_model
+from edge_agent.shelf.model_trial import Trial, try_model
 from schemas.broker import BrokerAddress
 from schemas.errors import TimedOut, Unfit
 from schemas.manifest import WantedModel

@@ -14,8 +14,8 @@ import orjson
 import psutil
 import pytest
 
-from edge_agent.serving.ready import ReadyModel, ReadyPipeline
-from edge_agent.serving.worker_protocol import Connect, read_order
+from edge_agent.shelf.ready import ReadyModel, ReadyPipeline
+from edge_agent.worker.worker_protocol import Connect, read_order
 from schemas.broker import BrokerAddress
 from schemas.report import PipelineState, PipelineStatus
 from tests.conftest import Mosquitto, select_wait
@@ -51,7 +51,7 @@ async def ask_at_a_steady_rate(person: Device, count: int) -> None:
 def worker_pids() -> list[int]:
     """The worker processes of this test."""
     children = psutil.Process().children(recursive=True)
-    return [child.pid for child in children if "edge_agent.serving.pipeline_worker" in " ".join(child.cmdline())]
+    return [child.pid for child in children if "edge_agent.worker.pipeline_worker" in " ".join(child.cmdline())]
 
 
 async def test_a_new_model_version_takes_over_between_two_messages(broker: BrokerAddress, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from edge_agent.serving.ready import ReadyModel
+from edge_agent.shelf.ready import ReadyModel
 from schemas.broker import BrokerAddress
 from tests import onnx_graphs
 from tests.integration.pipeline_desk import IN, SCORING, Written, desk, device, question, scoring

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.serving.ready import ReadyPipeline
+from edge_agent.shelf.ready import ReadyPipeline
 from schemas.broker import BrokerAddress
 from schemas.report import PipelineState
 from tests.conftest import Nats

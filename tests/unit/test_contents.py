@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.journal import Journal
 from edge_agent.serving.contents import Content, Contents
-from edge_agent.serving.ready import ReadyModel, ReadyPipeline
+from edge_agent.shelf.ready import ReadyModel, ReadyPipeline
 from schemas.manifest import WantedHealth, WantedModel, WantedPipeline
 from schemas.names import BlobRef
 from schemas.pipelines import NodeSpec, PipelineSpec

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.fetching import Fetcher
-from edge_agent.serving.disk_room import DiskRoom
+from edge_agent.shelf.disk_room import DiskRoom
 from schemas.broker import BrokerAddress
 from schemas.errors import TooLarge
 from schemas.names import BlobRef

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.serving.importing import make_importable
+from edge_agent.worker.importing import make_importable
 
 HANGS = """
 import asyncio
-from edge_agent.serving.hang_watch import watch_hangs
+from edge_agent.worker.hang_watch import watch_hangs
 
 def hang_here():
     while b"in hang_here" not in open("said", "rb").read():

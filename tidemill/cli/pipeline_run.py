@@ -6,8 +6,8 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from edge_agent.serving.pipeline_serving import serve
-from edge_agent.serving.worker_protocol import Answer, Connect, Load, ModelFile, Order, WorkerStatus
+from edge_agent.worker.pipeline_serving import serve
+from edge_agent.worker.worker_protocol import Answer, Connect, Load, ModelFile, Order, WorkerStatus
 from schemas.report import PipelineState
 from tidemill.cli.output import printable, say
 from tidemill.cli.pipeline_file import read_pipeline

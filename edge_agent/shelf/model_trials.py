@@ -7,8 +7,8 @@ from pathlib import Path
 
 from edge_agent.fetching import Fetcher
 from edge_agent.patience import to_its_end
-from edge_agent.serving.model_trial import Trial, try_model
-from edge_agent.serving.wanted_set import Note
+from edge_agent.shelf.model_trial import Trial, try_model
+from edge_agent.shelf.wanted_set import Note
 from schemas.errors import TidemillError, Untrusted
 from schemas.manifest import WantedModel
 from schemas.models import ModelVersion

@@ -9,7 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from edge_agent.serving.worker_protocol import MAX_LINE_BYTES, Answer, Order, Stop, read_answer
+from edge_agent.worker.worker_protocol import MAX_LINE_BYTES, Answer, Order, Stop, read_answer
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class WorkerProcess:
 async def worker_process(pipeline: str, mark_fd: int) -> AsyncIterator[WorkerProcess]:
     """A worker for the length of the block; at its end it is gone, with all that it started."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edge_agent.serving.pipeline_worker"),
+        *(sys.executable, "-m", "edge_agent.worker.pipeline_worker"),
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,

@@ -11,9 +11,9 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
 
-from edge_agent.serving.importing import make_importable
-from edge_agent.serving.worker_process import PASSED_ON
-from edge_agent.serving.worker_protocol import Load, read_order
+from edge_agent.worker.importing import make_importable
+from edge_agent.worker.worker_process import PASSED_ON
+from edge_agent.worker.worker_protocol import Load, read_order
 from pipeline_runtime.libraries.library_module import Library
 from schemas.errors import BadInput, Unfit
 
@@ -29,7 +29,7 @@ async def try_libraries(order: Load, timeout_s: float = TIMEOUT_S) -> None:
         BadInput: they take too long.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edge_agent.serving.library_trial"),
+        *(sys.executable, "-m", "edge_agent.shelf.library_trial"),
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,

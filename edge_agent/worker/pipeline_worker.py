@@ -1,4 +1,4 @@
-"""The process that one pipeline runs in: ``python -m edge_agent.serving.pipeline_worker``, started by the agent.
+"""The process that one pipeline runs in: ``python -m edge_agent.worker.pipeline_worker``, started by the agent.
 
 Orders come on stdin and statuses go to stdout, one JSON object a line, as in ``worker_protocol.py``; logs go to stderr.
 When stdin closes, the agent is gone or wants the worker to end: what is in flight is ended, and then the process.
@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from io import FileIO
 
-from edge_agent.serving.hang_watch import watch_hangs
-from edge_agent.serving.pipeline_serving import serve
-from edge_agent.serving.worker_protocol import MAX_LINE_BYTES, Answer, Order, read_order
+from edge_agent.worker.hang_watch import watch_hangs
+from edge_agent.worker.pipeline_serving import serve
+from edge_agent.worker.worker_protocol import MAX_LINE_BYTES, Answer, Order, read_order
 from schemas.errors import TidemillError
 from transport.log_format import log_to_stderr
 

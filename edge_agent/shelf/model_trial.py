@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from edge_agent.serving.memory_watch import too_large
-from edge_agent.serving.worker_process import PASSED_ON
+from edge_agent.worker.memory_watch import too_large
+from edge_agent.worker.worker_process import PASSED_ON
 from schemas.errors import BadInput, TimedOut, Unfit
 from schemas.models import MODEL_FILE
 from schemas.names import BlobDigest, RelativePath
@@ -55,7 +55,7 @@ async def try_model(
         TimedOut: it takes too long, which may be this machine's fault.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edge_agent.serving.model_trial"),
+        *(sys.executable, "-m", "edge_agent.shelf.model_trial"),
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,

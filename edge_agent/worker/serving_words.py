@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_agent.serving.worker_protocol import Load
+from edge_agent.worker.worker_protocol import Load
 from pipeline_runtime.compiling.shadows import with_shadows
 from pipeline_runtime.running.loaded import Loaded
 from schemas.names import ModelRef

@@ -5,7 +5,7 @@ import tempfile
 from collections import Counter
 from io import FileIO
 
-from edge_agent.serving.worker_protocol import SOUND_S
+from edge_agent.worker.worker_protocol import SOUND_S
 from pipeline_runtime.running.crash_guard import MARK_BYTES, marked
 
 CAREFUL_AFTER = 2  # early ends in a row; then one message at a time

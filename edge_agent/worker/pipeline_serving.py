@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from edge_agent.serving.importing import make_importable
-from edge_agent.serving.link_broker import LinkBroker
-from edge_agent.serving.serving_words import shadowed, since_swap
-from edge_agent.serving.worker_protocol import (
+from edge_agent.worker.importing import make_importable
+from edge_agent.worker.link_broker import LinkBroker
+from edge_agent.worker.serving_words import shadowed, since_swap
+from edge_agent.worker.worker_protocol import (
     SOUND_S,
     Answer,
     Connect,

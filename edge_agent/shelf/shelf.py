@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from edge_agent.data_folder import DataFolder
 from edge_agent.fetching import Fetcher
 from edge_agent.patience import to_its_end
-from edge_agent.serving.disk_room import DiskRoom
-from edge_agent.serving.library_packages import LibraryPackages
-from edge_agent.serving.library_trial import try_libraries
-from edge_agent.serving.model_trials import ModelTrials
-from edge_agent.serving.ready import ReadyModel, ReadyPipeline
-from edge_agent.serving.wanted_set import Note
+from edge_agent.shelf.disk_room import DiskRoom
+from edge_agent.shelf.library_packages import LibraryPackages
+from edge_agent.shelf.library_trial import try_libraries
+from edge_agent.shelf.model_trials import ModelTrials
+from edge_agent.shelf.ready import ReadyModel, ReadyPipeline
+from edge_agent.shelf.wanted_set import Note
 from schemas.errors import BadPayload
 from schemas.manifest import WantedModel, WantedPipeline
 from schemas.models import MODEL_FILE, ModelVersion

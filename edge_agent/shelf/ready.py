@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge_agent.serving.worker_protocol import Load, ModelFile, ShadowFile
+from edge_agent.worker.worker_protocol import Load, ModelFile, ShadowFile
 from schemas.names import LibraryName, ModelRef
 from schemas.pipelines import NodeSpec, PipelineSpec
 from schemas.topics import as_filter, shared
