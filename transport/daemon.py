@@ -1,17 +1,15 @@
 """How a daemon begins and ends: signals, exit codes, and errors told in a line each."""
 
 import asyncio
-import ctypes
-import platform
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 from schemas.errors import BadInput, Conflict, TidemillError
+from transport.memory import use_one_arena
 
 FAILED, USAGE_ERROR, CONFLICT = 1, 2, 4
-_M_ARENA_MAX = -8  # mallopt(3)
 
 
 def run_daemon(name: str, make: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -22,7 +20,7 @@ def run_daemon(name: str, make: Callable[[], Coroutine[None, None, None]]) -> No
         make: reads the settings and returns the daemon's coroutine; both may raise TidemillErrors.
     """
     errors: list[TidemillError] = []
-    _use_one_arena()
+    use_one_arena()
     try:
         asyncio.run(_until_signalled(make()))
     except* TidemillError as group:
@@ -30,15 +28,6 @@ def run_daemon(name: str, make: Callable[[], Coroutine[None, None, None]]) -> No
     if errors:
         sys.stderr.write("".join(f"{name}: {error}\n" for error in errors))
         sys.exit(_exit_code(errors))
-
-
-def _use_one_arena() -> None:
-    """Have all threads take memory from one pool: glibc's pool for each thread grows for weeks and gives little back.
-
-    Measured on a controller after 300 runs: 137 MB resident instead of 147.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 async def _until_signalled(serving: Coroutine[None, None, None]) -> None:
