@@ -39,7 +39,7 @@ class ControllerSettings(FileSettings):
     collections_query_url: str | None = None  # on PostgreSQL: as whom people's queries run; default: collections_url
     trusted_keys: tuple[PublicKey, ...] = ()  # of other controllers, whose models may be imported
     sources: dict[Identifier, SecretStr] = {}  # databases that queries may read, by name: SQLAlchemy URLs
-    upload_mb: PositiveInt = 2048  # the largest file that may be uploaded
+    upload_mb: PositiveInt = 16384  # the largest file that may be uploaded, such as weights beside a model
     query_timeout_s: Duration = 300.0
     selection_mb: PositiveInt = 4096  # the most that one query may give
     transfer_mb_s: PositiveInt | None = None  # pace of blob transfers to and from each edge; None: no limit

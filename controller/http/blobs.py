@@ -3,10 +3,11 @@
 import asyncio
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 
 from controller.http.bodies import upload
 from controller.http.services import Parts
+from controller.http.streams import File
 from schemas.names import BlobDigest, BlobRef
 
 router = APIRouter(tags=["blobs"])
@@ -22,9 +23,9 @@ async def keep(request: Request, parts: Parts) -> BlobRef:
 
 
 @router.get("/blobs/{digest}")
-async def download(digest: BlobDigest, parts: Parts) -> FileResponse:
+async def download(digest: BlobDigest, parts: Parts) -> File:
     """The bytes of a blob."""
-    return FileResponse(parts.blobs.path(digest), media_type="application/octet-stream")
+    return File(parts.blobs.path(digest), media_type="application/octet-stream")
 
 
 @router.head("/blobs/{digest}")

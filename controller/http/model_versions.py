@@ -5,13 +5,12 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import FileResponse
 from pydantic import Field
 from sqlmodel import Session
 
 from controller.http.models import MAX_VERSION, By, Version
 from controller.http.services import Parts
-from controller.http.streams import Stream
+from controller.http.streams import File, Stream
 from controller.http.tags import Tag, refuse_stale, version_tag
 from controller.lineage import lineage_view
 from controller.model_difference import difference
@@ -123,13 +122,13 @@ async def curves(
 
 
 @router.get("/models/{name}/versions/{version}/files/{path:path}")
-async def download(name: str, version: Version, path: str, parts: Parts) -> FileResponse:
+async def download(name: str, version: Version, path: str, parts: Parts) -> File:
     """One file of a version."""
     card, _ = await parts.database.read(lambda session: get_version(session, model=name, version=version))
     ref = card.files.get(path)
     if ref is None:
         raise NotFound(f"version {version} of {name} has no file {path!r}; it has {', '.join(sorted(card.files))}")
-    return FileResponse(parts.blobs.path(ref.digest), filename=path.rsplit("/", 1)[-1])
+    return File(parts.blobs.path(ref.digest), filename=path.rsplit("/", 1)[-1])
 
 
 @router.get("/models/{name}/versions/{version}/files.tar")
