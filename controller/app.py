@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from uuid import uuid4
 
-from controller.archives import Archives
 from controller.brokers.access import BrokerAccess
 from controller.brokers.dynamic_security import DynamicSecurity
 from controller.brokers.edge_accounts import EdgeAccounts, FileAccounts
 from controller.brokers.embedded import embedded_broker
 from controller.brokers.user_topics import user_topics
+from controller.checking.model_checks import ModelChecks
 from controller.data.collected import CollectedRows
 from controller.data.ingestion import Ingestion
 from controller.data.query_check import QueryCheck
@@ -32,9 +32,10 @@ from controller.http.services import Services
 from controller.inbox import Inbox
 from controller.letter_intake import LetterIntake
 from controller.manifests import Manifests
-from controller.model_checks import ModelChecks
+from controller.models.archives import Archives
+from controller.models.registry import Registry
+from controller.models.uploads import Uploads
 from controller.outcomes import Outcomes
-from controller.registry import Registry
 from controller.retention import Retention
 from controller.revocation import Revocation
 from controller.rollouts.loop import Rollouts
@@ -53,7 +54,6 @@ from controller.stores.database import Database, open_database
 from controller.stores.serving import newest_specs
 from controller.stores.sources import Sources
 from controller.stores.tokens import first_token
-from controller.uploads import Uploads
 from pipeline_runtime.installed import node_types
 from schemas.errors import Unauthorized, Unreachable
 from schemas.topics import CONTROLLER_PRESENCE

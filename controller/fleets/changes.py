@@ -8,7 +8,8 @@ from typing import TypeVar
 from pydantic import BaseModel
 from sqlmodel import Session
 
-from controller.places import Overtaken
+from controller.models.places import Overtaken
+from controller.models.uploads import Brought, Draft, Uploads
 from controller.stores.gates import gate_of
 from controller.stores.job_changes import move_waiting_runs
 from controller.stores.jobs import save_job
@@ -16,7 +17,6 @@ from controller.stores.models import ensure_model, versions_of_file
 from controller.stores.serving import add_library, add_pipeline, newest_library, newest_pipeline, save_deployment
 from controller.stores.tables import DeploymentRow, JobRow, ModelRow, WindowRow
 from controller.stores.windows import save_window
-from controller.uploads import Brought, Draft, Uploads
 from schemas.deployments import DeploymentSpec
 from schemas.fleet import (
     AppliedChange,

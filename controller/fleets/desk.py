@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from sqlmodel import Session
 
+from controller.checking.model_checks import Checked
 from controller.data.query_check import QueryCheck
 from controller.fleets.changes import FleetChanges
 from controller.fleets.check import BadFleet, FleetCheck, Known
-from controller.model_checks import Checked
-from controller.places import Place, place_under, until_placed
+from controller.models.places import Place, place_under, until_placed
+from controller.models.uploads import Draft, Uploads
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
 from controller.stores.edges import list_edges
@@ -21,7 +22,6 @@ from controller.stores.jobs import list_jobs
 from controller.stores.models import list_models, versions_of_file
 from controller.stores.secrets import list_secrets
 from controller.stores.serving import list_libraries, list_pipelines
-from controller.uploads import Draft, Uploads
 from schemas.collections import CollectionSpec
 from schemas.errors import BadInput
 from schemas.fleet import AppliedChange, CollectionDocument, Fleet, ModelDocument

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from controller.http.models import MAX_VERSION, By, Reason
 from controller.http.services import Parts
 from controller.http.tags import Given, Premise, alias_tag, revision_of
-from controller.model_views import alias_view, move_view
+from controller.models.views import alias_view, move_view
 from controller.stores.alias_moves import moves, refuse_moved
 from controller.stores.model_changes import remove_alias, roll_back
 from controller.stores.models import get_model, get_version_row, move_alias

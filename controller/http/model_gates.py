@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from pydantic import Field
 from sqlmodel import Session
 
-from controller.decisions import decided
 from controller.http.models import By, Version
 from controller.http.services import Parts
+from controller.models.decisions import decided
 from controller.rollouts.trials import shadow_figures
 from controller.stores.gates import add_result, results
 from controller.stores.models import get_version

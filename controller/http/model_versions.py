@@ -12,12 +12,12 @@ from controller.http.models import MAX_VERSION, By, Version
 from controller.http.services import Parts
 from controller.http.streams import File, Stream
 from controller.http.tags import Tag, refuse_stale, version_tag
-from controller.lineage import lineage_view
-from controller.model_difference import difference
-from controller.model_views import version_view
+from controller.models.difference import difference
+from controller.models.lineage import lineage_view
+from controller.models.version_tar import VersionTar
+from controller.models.views import version_view
 from controller.stores.model_changes import annotate, delete_version
 from controller.stores.models import get_model, get_version
-from controller.version_tar import VersionTar
 from schemas.errors import NotFound
 from schemas.model_views import BroughtView, LineageView, ModelDifference, VersionView
 from schemas.models import NewVersion

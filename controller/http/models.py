@@ -8,8 +8,8 @@ from sqlmodel import Session
 
 from controller.http.services import Parts
 from controller.http.tags import Tag, model_tag, refuse_stale
-from controller.model_metrics import metrics_view
-from controller.model_views import model_view, model_views
+from controller.models.metrics import metrics_view
+from controller.models.views import model_view, model_views
 from controller.stores.model_changes import delete_model
 from controller.stores.models import get_model
 from schemas.model_views import DeletedModel, MetricsView, ModelView

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from controller.archives import Archives
 from controller.data.ingestion import Ingestion
 from controller.enrolment import Enrolment
 from controller.fleets.desk import FleetDesk
 from controller.manifests import Manifests
+from controller.models.archives import Archives
+from controller.models.uploads import Uploads
 from controller.outcomes import Outcomes
 from controller.retention import Retention
 from controller.revocation import Revocation
@@ -25,7 +26,6 @@ from controller.settings import ControllerSettings
 from controller.signing_keys import SigningKeys
 from controller.stores.collections import CollectionStore
 from controller.stores.database import Database
-from controller.uploads import Uploads
 from schemas.broker import BrokerAddress
 from schemas.views import BrokerView
 from transport.blob_store import BlobDirectory

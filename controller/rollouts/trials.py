@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from controller.decisions import CANDIDATE, decided
 from controller.gates.trials import ShadowFigures, tried
+from controller.models.decisions import CANDIDATE, decided
 from controller.rollouts.contents import Content
 from controller.stores.edges import get_edge, report_of
 from controller.stores.gates import add_result, pending_trials

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from controller.registry import Registry
+from controller.models.registry import Registry
 from controller.runs.dispatch import Dispatcher
 from controller.runs.records import RunRecords
 from controller.runs.steps import (

@@ -98,7 +98,7 @@ async def test_a_model_that_hangs_or_kills_its_check_harms_nobody(world: World) 
 
 def _check_of(world: World) -> psutil.Process | None:
     children = psutil.Process(world.controller.pid).children()
-    return next((child for child in children if "controller.model_check" in child.cmdline()), None)
+    return next((child for child in children if "controller.checking.model_check" in child.cmdline()), None)
 
 
 GARBAGE = [

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from controller.checking.model_checks import ModelChecks
 from controller.gates.gatekeeper import Gatekeeper
 from controller.gates.scorer import Scorer
 from controller.manifests import Manifests
-from controller.model_checks import ModelChecks
-from controller.registry import Registry
+from controller.models.registry import Registry
+from controller.models.uploads import Uploads
 from controller.retention import Retention
 from controller.runs.records import RunRecords
 from controller.runs.steps import Run
@@ -21,7 +22,6 @@ from controller.stores.database import Database, open_database
 from controller.stores.jobs import save_job
 from controller.stores.models import ensure_model, versions
 from controller.stores.runs import load_run, queue_run, save_step
-from controller.uploads import Uploads
 from schemas.broker import BrokerAddress
 from schemas.fleet import ModelSpec
 from schemas.jobs import JobSpec

@@ -11,7 +11,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.external_data_helper import set_external_data
 
-from controller.model_checks import ModelChecks
+from controller.checking.model_checks import ModelChecks
 from schemas.errors import BadInput
 from tests.integration.agent_process import until
 from tests.onnx_graphs import times
@@ -78,7 +78,7 @@ async def test_a_model_by_itself_takes_no_weights_of_others(checks: ModelChecks,
 
 def _processes() -> list[psutil.Process]:
     children = psutil.Process().children()
-    return [child for child in children if child.is_running() and "controller.model_check" in _words(child)]
+    return [child for child in children if child.is_running() and "controller.checking.model_check" in _words(child)]
 
 
 def _words(process: psutil.Process) -> list[str]:

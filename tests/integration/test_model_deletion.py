@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session, select
 
-from controller.lineage import lineage_view
+from controller.models.lineage import lineage_view
 from controller.stores.alias_moves import moves
 from controller.stores.edges import add_edge
 from controller.stores.model_changes import delete_model, delete_version, remove_alias

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.places import Overtaken, place_in
+from controller.models.places import Overtaken, place_in
+from controller.models.uploads import Brought
 from controller.stores.alias_moves import moves
 from controller.stores.gates import results
 from controller.stores.models import aliases
-from controller.uploads import Brought
 from schemas.broker import BrokerAddress
 from schemas.gates import GateResult
 from schemas.models import MODEL_FILE, DataSelection, NewVersion

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from controller.http.tags import model_tag, version_tag
-from controller.lineage import lineage_view
-from controller.model_views import model_view, version_view
+from controller.models.lineage import lineage_view
+from controller.models.views import model_view, version_view
 from controller.stores.database import Database, open_database
 from controller.stores.edges import add_edge
 from controller.stores.model_changes import annotate

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.decisions import CHAMPION
+from controller.models.decisions import CHAMPION
 from controller.stores.database import Database, open_database
 from controller.stores.gates import add_result, results
 from controller.stores.models import aliases, move_alias

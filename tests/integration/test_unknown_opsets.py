@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import FunctionProto, ModelProto, TensorProto, helper
 
-from controller.model_checks import ModelChecks
+from controller.checking.model_checks import ModelChecks
 from schemas.errors import BadInput
 
 ML, MICROSOFT, OWN = "ai.onnx.ml", "com.microsoft", "acme.custom"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
-from controller.model_check import outside_fault
+from controller.checking.model_check import outside_fault
 
 X, Y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy")
 

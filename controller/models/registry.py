@@ -6,13 +6,13 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from controller.cards import card_of
-from controller.decisions import alias_for, judged
+from controller.checking.model_checks import Checked, ModelChecks
 from controller.gates.checks import Case
 from controller.gates.frozen_rows import own_rows
 from controller.gates.gatekeeper import Gatekeeper
-from controller.model_checks import Checked, ModelChecks
-from controller.places import Overtaken, Place, place_in, place_of_its_own, until_placed
+from controller.models.cards import card_of
+from controller.models.decisions import alias_for, judged
+from controller.models.places import Overtaken, Place, place_in, place_of_its_own, until_placed
 from controller.runs.steps import Registered, Run
 from controller.runs.supervisor import Supervisor
 from controller.stores.database import Database

@@ -1,4 +1,4 @@
-"""A process of its own that loads models nobody trusts yet: ``python -m controller.model_check``.
+"""A process of its own that loads models nobody trusts yet: ``python -m controller.checking.model_check``.
 
 Reads of one model after the other, as JSON, its path and where to write its sample, and answers each with a line:
 ``{"signature": …, "sample": true}`` or ``{"error": "…"}``; with what it asks, the only home of onnx. A model that
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import onnx
 
-from controller.model_graphs import tensors_in
-from controller.model_opsets import unknown_part
+from controller.checking.model_graphs import tensors_in
+from controller.checking.model_opsets import unknown_part
 from pipeline_runtime.models.onnx_model import OnnxModel
 from pipeline_runtime.models.samples import make_sample
 from schemas.errors import TidemillError

@@ -85,7 +85,7 @@ class ModelChecks:
 
 
 class _Checker:
-    """One process of ``controller.model_check``."""
+    """One process of ``controller.checking.model_check``."""
 
     def __init__(self, process: Process, asks: StreamWriter, answers: StreamReader, complaints: StreamReader) -> None:
         self._process, self._asks, self._answers = process, asks, answers
@@ -95,7 +95,7 @@ class _Checker:
     @classmethod
     async def start(cls) -> Self:
         """A new process."""
-        command = sys.executable, "-m", "controller.model_check"
+        command = sys.executable, "-m", "controller.checking.model_check"
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_ANSWER_BYTES
         )

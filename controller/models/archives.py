@@ -7,9 +7,10 @@ from datetime import datetime
 from pydantic import ValidationError
 from sqlmodel import Session
 
-from controller.decisions import CHAMPION, judged
-from controller.model_checks import Checked
-from controller.places import Overtaken, Place, place_in, until_placed
+from controller.checking.model_checks import Checked
+from controller.models.decisions import CHAMPION, judged
+from controller.models.places import Overtaken, Place, place_in, until_placed
+from controller.models.uploads import Uploads
 from controller.signing_keys import SigningKeys
 from controller.stores.database import Database
 from controller.stores.model_changes import annotate, tags_of
@@ -25,7 +26,6 @@ from controller.stores.models import (
     versions,
 )
 from controller.stores.tables import VersionRow
-from controller.uploads import Uploads
 from schemas.archives import ArchivedVersion, ModelArchive, SignedArchive
 from schemas.errors import BadInput, Untrusted
 from schemas.gates import GateResult

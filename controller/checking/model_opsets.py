@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from controller.model_graphs import nodes_in
+from controller.checking.model_graphs import nodes_in
 from pipeline_runtime.models.onnx_model import RUNTIME, OnnxModel
 from schemas.errors import BadInput
 
