@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 from schemas.errors import BadInput, Conflict, TidemillError
-from transport.memory import use_one_arena
+from transport.memory import settle_memory
 
 FAILED, USAGE_ERROR, CONFLICT = 1, 2, 4
 
@@ -20,7 +20,7 @@ def run_daemon(name: str, make: Callable[[], Coroutine[None, None, None]]) -> No
         make: reads the settings and returns the daemon's coroutine; both may raise TidemillErrors.
     """
     errors: list[TidemillError] = []
-    use_one_arena()
+    settle_memory()
     try:
         asyncio.run(_until_signalled(make()))
     except* TidemillError as group:
