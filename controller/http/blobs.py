@@ -5,7 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from controller.http.bodies import upload
+from controller.http.bodies import upload_of_a_file
 from controller.http.services import Parts
 from controller.http.streams import File
 from schemas.names import BlobDigest, BlobRef
@@ -17,7 +17,7 @@ router = APIRouter(tags=["blobs"])
 async def keep(request: Request, parts: Parts) -> BlobRef:
     """Keep the request's body as a blob."""
     with parts.blobs.writer() as writer:
-        async for piece in upload(request, parts.settings.upload_mb * 1024 * 1024):
+        async for piece in upload_of_a_file(request, parts.settings.upload_mb):
             await asyncio.to_thread(writer.write, piece)
         return await asyncio.to_thread(writer.commit)
 

@@ -17,12 +17,13 @@ _PIECE_BYTES = 1024 * 1024
 @dataclass(slots=True)
 class _Allowance:
     most_bytes: int = DOCUMENT_BYTES
+    setting: str = ""  # that says so, if it is one's choice
     read_bytes: int = 0
 
     def take(self, size_bytes: int) -> None:
         self.read_bytes += size_bytes
         if self.read_bytes > self.most_bytes:
-            raise BodyTooLarge(self.most_bytes)
+            raise BodyTooLarge(self.most_bytes, self.setting)
 
 
 class BodyLimit:
@@ -45,12 +46,13 @@ class BodyLimit:
         await self._app(scope, limited if scope["type"] == "http" else receive, send)
 
 
-async def upload(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
+async def upload(request: Request, most_bytes: int, *, setting: str = "") -> AsyncIterator[bytes]:
     """The body of an upload in pieces of about a MiB. Raises BodyTooLarge, if need be before reading any."""
-    request.state.allowance.most_bytes = most_bytes
+    allowance = request.state.allowance
+    allowance.most_bytes, allowance.setting = most_bytes, setting
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most_bytes:
-        raise BodyTooLarge(most_bytes)
+        raise BodyTooLarge(most_bytes, setting)
     piece = bytearray()
     async for data in request.stream():
         piece += data
@@ -58,3 +60,8 @@ async def upload(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
             yield bytes(piece)
             piece.clear()
     yield bytes(piece)
+
+
+def upload_of_a_file(request: Request, upload_mb: int) -> AsyncIterator[bytes]:
+    """The same, as large as the setting of that name allows."""
+    return upload(request, upload_mb * 1024 * 1024, setting="upload_mb")

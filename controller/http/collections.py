@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from controller.data.imports import import_rows
-from controller.http.bodies import upload
+from controller.http.bodies import upload_of_a_file
 from controller.http.services import Parts
 from schemas.views import CollectionView, ImportResult, Page, Reject
 
@@ -50,7 +50,7 @@ async def add_rows(name: str, request: Request, parts: Parts) -> ImportResult:
     """Import a JSON array, NDJSON or CSV, as the Content-Type says; all rows that fit, in one transaction."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     with tempfile.TemporaryFile(dir=parts.settings.data_dir) as file:
-        async for piece in upload(request, parts.settings.upload_mb * 1024 * 1024):
+        async for piece in upload_of_a_file(request, parts.settings.upload_mb):
             await asyncio.to_thread(file.write, piece)
         file.seek(0)
         return await asyncio.to_thread(import_rows, parts.collections, name, file, kind)

@@ -41,8 +41,9 @@ _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 class BodyTooLarge(HTTPException):
     """A request with more bytes than are taken; FastAPI lets no other error out of the reading of a body."""
 
-    def __init__(self, most_bytes: int) -> None:
-        super().__init__(_STATUS[TooLarge][0], f"more than {most_bytes} bytes, which is the most that is taken here")
+    def __init__(self, most_bytes: int, setting: str = "") -> None:
+        why = f"`{setting}` in the controller's configuration allows" if setting else "is taken here"
+        super().__init__(_STATUS[TooLarge][0], f"more than {most_bytes} bytes, which is the most that {why}")
 
 
 def add_error_handlers(app: FastAPI) -> None:
