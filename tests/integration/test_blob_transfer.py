@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -47,6 +48,18 @@ class Site:
             else:
                 self._all_noted.set()
 
+    async def until_heard(self) -> None:
+        """Return when both ends answer: an ask that came before would be repeated after a while."""
+        nothing = BlobRef(digest=f"sha256:{'0' * 64}", size_bytes=1)
+        with TemporaryDirectory() as folder:
+            nowhere = BlobDirectory(Path(folder))
+            edge = BlobReceiver(self.edge_link, nowhere, me="edge")
+            for receiver in (edge, BlobReceiver(self.controller_link, nowhere, me="controller")):
+                with suppress(NotFound):
+                    await receiver.fetch(EDGE, nothing)
+        await self.asked_bytes()
+        self.asks.clear()
+
     async def asked_bytes(self) -> int:
         """The length of all asks so far."""
         self._all_noted.clear()
@@ -87,6 +100,7 @@ async def site(broker: BrokerAddress, folders: tuple[BlobDirectory, BlobDirector
         senders = BlobSender(controller_link, here.controller), BlobSender(edge_link, here.edge, edge=EDGE)
         try:
             async with running(*senders):
+                await here.until_heard()
                 yield here
         finally:
             noting.cancel()
