@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from controller.models.training import job_of
 from controller.stores.models import newest_with_holdout
+from controller.training import job_of
 from schemas.jobs import JobSpec
 from schemas.models import DataSelection, ModelVersion
 

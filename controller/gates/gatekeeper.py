@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from controller.checking.model_folders import lay_out
 from controller.gates.checks import Case
 from controller.gates.frozen_rows import FrozenRows
 from controller.gates.judging import judge
 from controller.gates.scorer import Scorer
 from controller.gates.scoring_task import Rival, Scores, ScoringTask
-from controller.models.folders import lay_out
-from controller.models.inference_pipelines import UnknownFeatures, Wish, propose
-from controller.models.training import trained_on
+from controller.inference_pipelines import UnknownFeatures, Wish, propose
+from controller.training import trained_on
 from schemas.errors import NotFound
 from schemas.gates import GateResult, Rescore
 from schemas.models import MODEL_FILE, ModelVersion

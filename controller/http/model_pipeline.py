@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query
 from sqlmodel import Session
 
 from controller.http.services import Parts
-from controller.models.inference_pipelines import Wish, propose
-from controller.models.training import job_of, trained_on
+from controller.inference_pipelines import Wish, propose
 from controller.stores.models import get_model, resolve
+from controller.training import job_of, trained_on
 from schemas.errors import BadInput, NotFound
 from schemas.jobs import JobSpec
 from schemas.models import ModelVersion

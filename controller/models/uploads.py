@@ -9,10 +9,10 @@ from pathlib import Path
 from sqlmodel import Session
 
 from controller.checking.model_checks import Checked, ModelChecks
+from controller.checking.model_folders import lay_out
 from controller.gates.checks import Case
 from controller.gates.gatekeeper import Gatekeeper
 from controller.models.decisions import CHAMPION, judged
-from controller.models.folders import lay_out
 from controller.models.places import Overtaken, Place, place_in, until_placed
 from controller.stores.database import Database
 from controller.stores.gates import results

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
 from pipeline_runtime.compiling.plan import Source
 from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, RootNode
@@ -12,9 +11,6 @@ from pipeline_runtime.running.loaded import LiveNode, Loaded
 from pipeline_runtime.running.statistics import NodeStatistics
 from pipeline_runtime.running.turns import Orders
 from schemas.pipelines import OnError
-
-if TYPE_CHECKING:
-    from pipeline_runtime.running.run import Run
 
 Results = Sequence[object]
 """What the nodes of a run gave, by position; the root's is the first."""
@@ -26,7 +22,7 @@ class LaneStep:
 
     position: int
     id: str
-    resolve: Callable[[object, "Run"], object]  # its node's
+    resolve: Callable[..., object]  # its node's
     batches: BatchNode | None  # the node, if it is one
     parents: tuple[int, ...]  # positions
     value: Callable[[Results], object]  # its input; SKIPPED when it is not to run

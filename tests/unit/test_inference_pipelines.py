@@ -9,8 +9,8 @@ import pytest
 from controller.data.result_columns import ResultColumn
 from controller.data.row_formats import encoder
 from controller.data.training_columns import numeric_columns
-from controller.models.inference_pipelines import Trained, UnknownFeatures, Wish, propose
-from controller.models.training import trained_on
+from controller.inference_pipelines import Trained, UnknownFeatures, Wish, propose
+from controller.training import trained_on
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.compiling.graph import compile as compile_graph
 from pipeline_runtime.models.model_feed import feed_by_features, feed_by_name

@@ -5,7 +5,7 @@ import logging
 from sqlmodel import Session
 
 from controller.data.training_columns import numeric_columns
-from controller.models.inference_pipelines import Trained
+from controller.inference_pipelines import Trained
 from controller.stores.tables import RunRow
 from schemas.errors import NotFound
 from schemas.jobs import JobSpec
