@@ -57,14 +57,16 @@ def _there() -> Sequence[str]:
 def _measure(
     names: Sequence[str], port: int, qos: int, folder: Path, *, rounds: int, seconds: float
 ) -> Mapping[str, Measured]:
+    """Each is started anew in every round: how a peer's connection begins decides how late its answers are."""
     model = scorer(folder / "scorer.onnx")
     found: dict[str, Measured] = {name: defaultdict(list) for name in names}
-    with ExitStack() as stack:
-        places = {name: Place(port, name.replace(" ", "-"), qos) for name in names}
-        processes = {
-            name: stack.enter_context(running(name, places[name], model, folder / places[name].name)) for name in names
-        }
-        for number in range(rounds):
+    for number in range(rounds):
+        with ExitStack() as stack:
+            places = {name: Place(port, f"{name.replace(' ', '-')}-{number}", qos) for name in names}
+            processes = {
+                name: stack.enter_context(running(name, places[name], model, folder / places[name].name))
+                for name in names
+            }
             for at in range(len(names)):
                 name = names[(at + number) % len(names)]
                 _measure_once(places[name], processes[name], seconds, found[name])

@@ -32,6 +32,7 @@ from pipeline_runtime.running.engine import Engine
 from pipeline_runtime.running.loading import load
 from schemas.errors import TidemillError, Unreachable
 from schemas.report import PipelineState
+from transport.memory import settle_memory
 from transport.mqtt import Link, connect
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ async def serve(orders: AsyncIterator[Order], tell: Tell) -> None:
     first = await anext(orders, None)
     if not isinstance(first, Connect):
         return
+    settle_memory()
     failure: Exception | None = None
     try:
         await _serve(first, orders, tell)

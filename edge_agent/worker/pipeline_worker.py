@@ -18,7 +18,6 @@ from edge_agent.worker.pipeline_serving import serve
 from edge_agent.worker.worker_protocol import MAX_LINE_BYTES, Answer, Order, read_order
 from schemas.errors import TidemillError
 from transport.log_format import log_to_stderr
-from transport.memory import settle_memory
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,6 @@ def main() -> int:
     """Run until stdin closes; 1 when the pipeline could not be loaded."""
     faulthandler.enable()  # a library that crashes the interpreter leaves its last words in the agent's log
     log_to_stderr("info")
-    settle_memory()
     with _answers() as answers:
         try:
             asyncio.run(run(answers))
