@@ -1,5 +1,6 @@
 """Gates of models, and what gates, and people in their place, decided about versions, in the control database."""
 
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
 from controller.stores.tables import AliasRow, GateResultRow, ModelRow
@@ -42,14 +43,19 @@ def results(session: Session, *, model: str, version: int) -> list[GateResult]:
 
 def pending_trials(session: Session, *, alias: Name) -> list[tuple[Name, int, GateResult]]:
     """Model, version and newest result of each that this alias stands for, and that is still to show something."""
-    newest = select(func.max(GateResultRow.id)).group_by(GateResultRow.model, col(GateResultRow.version))
+    other = aliased(GateResultRow)
+    newest = select(func.max(other.id)).where(other.model == AliasRow.model, other.version == AliasRow.version)
     wanted = (
         select(GateResultRow)
         .join(
             AliasRow,
             (col(AliasRow.model) == col(GateResultRow.model)) & (col(AliasRow.version) == col(GateResultRow.version)),
         )
-        .where(AliasRow.alias == alias, GateResultRow.decision == "hold", col(GateResultRow.id).in_(newest))
+        .where(
+            AliasRow.alias == alias,
+            GateResultRow.decision == "hold",
+            GateResultRow.id == newest.correlate(AliasRow).scalar_subquery(),
+        )
     )
     found = [(row.model, row.version, GateResult.model_validate_json(row.result)) for row in session.exec(wanted)]
     return [one for one in found if one[2].trial is not None]
