@@ -22,25 +22,33 @@ class EdgeAccounts(Protocol):
 
 
 class FileAccounts:
-    """Those of the embedded Mosquitto."""
+    """Those of the embedded Mosquitto, changed one after the other.
+
+    Two that change the files at once would undo each other's change, and Mosquitto misses a signal that comes while it
+    reads its files: it would go by what it has read until the next change.
+    """
 
     def __init__(self, files: BrokerAccounts, link: Link) -> None:
         self._files, self._link = files, link
+        self._changing = asyncio.Lock()
 
     async def add(self, username: str) -> str:
         """See ``EdgeAccounts``."""
-        password = await asyncio.to_thread(self._files.add, username)
-        await settled(self._link)
+        async with self._changing:
+            password = await asyncio.to_thread(self._files.add, username)
+            await settled(self._link)
         return password
 
     async def remove(self, username: str) -> bool:
         """See ``EdgeAccounts``."""
-        removed = await asyncio.to_thread(self._files.remove, username)
-        if removed:
-            await settled(self._link)
+        async with self._changing:
+            removed = await asyncio.to_thread(self._files.remove, username)
+            if removed:
+                await settled(self._link)
         return removed
 
     async def allow(self, data_topics: Iterable[str]) -> None:
         """See ``EdgeAccounts``."""
-        if await asyncio.to_thread(self._files.allow, data_topics):
-            await settled(self._link)
+        async with self._changing:
+            if await asyncio.to_thread(self._files.allow, data_topics):
+                await settled(self._link)

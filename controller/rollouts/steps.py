@@ -49,8 +49,8 @@ class Looked:
 
 def look_at_all(session: Session, *, now: datetime) -> Looked:
     """Follow what deployments stand for, and take every rollout as far as it can go. Caller commits."""
-    look_at_trials(session, now=now)  # before all else: an alias that it moves is followed at once
-    looked, edges, windows = Looked(), list_edges(session), list_windows(session)
+    looked = Looked(again_at=look_at_trials(session, now=now))  # first: an alias that it moves is followed at once
+    edges, windows = list_edges(session), list_windows(session)
     for deployment in list_deployments(session):
         meant = [edge for edge in edges if chooses(deployment, edge)]
         _Look(session, deployment, meant, windows, now, looked).run()

@@ -1,7 +1,7 @@
 """Candidates on trial: what the shadows of deployments tell of them, and what comes of it."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
@@ -19,10 +19,13 @@ from schemas.models import ModelVersion
 from schemas.names import EdgeName, Name, model_ref
 from schemas.pipelines import NodeFigures, PipelineSpec
 
+AGAIN_S = 3.0  # reports are not listened for: a trial takes longer than the time between two of them
 
-def look_at_trials(session: Session, *, now: datetime) -> None:
-    """Decide about every candidate that was asked often enough. Caller commits."""
-    for model, version, pending in pending_trials(session, alias=CANDIDATE):
+
+def look_at_trials(session: Session, *, now: datetime) -> datetime | None:
+    """Decide about every candidate that was asked often enough; returns when to look again. Caller commits."""
+    trials = pending_trials(session, alias=CANDIDATE)
+    for model, version, pending in trials:
         champion = resolve(session, ref=model)
         overtaken = _overtaken(pending, version, champion[0] if champion else None, now)
         result = overtaken or tried(pending, shadow_figures(session, model=model, version=version), now)
@@ -32,6 +35,7 @@ def look_at_trials(session: Session, *, now: datetime) -> None:
         if overtaken is None and pending.trial is not None:
             card, _ = get_version(session, model=model, version=version)
             decided(session, card, result, deploys=pending.trial.deploys, by=result.by or f"gate of {_job_of(card)}")
+    return now + timedelta(seconds=AGAIN_S) if trials else None
 
 
 def shadow_figures(session: Session, *, model: Name, version: int) -> ShadowFigures:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from controller.brokers.accounts import settled
+from controller.brokers.edge_accounts import FileAccounts
 from controller.brokers.embedded import EmbeddedBroker, embedded_broker
 from schemas import topics
 from schemas.broker import BrokerAddress
@@ -68,9 +69,9 @@ async def party(tmp_path: Path) -> AsyncIterator[Party]:
         assert broker.address.password is not None
         guests = Party(broker, stack)
         await guests.join("tidemill-controller", broker.address.password.get_secret_value())
-        passwords = {edge: await asyncio.to_thread(broker.accounts.add, edge) for edge in EDGES}
-        await asyncio.to_thread(broker.accounts.allow, [DATA])
-        await settled(guests.links["tidemill-controller"])
+        accounts = FileAccounts(broker.accounts, guests.links["tidemill-controller"])
+        passwords = {edge: await accounts.add(edge) for edge in EDGES}
+        await accounts.allow([DATA])
         for edge, password in passwords.items():
             await guests.join(edge, password)
         await guests.join("device", broker.for_devices.password or "")
@@ -108,6 +109,20 @@ async def test_no_edge_reaches_anothers_topics(party: Party) -> None:
             topic = family.filter(edge=other).replace("+", "0")
             assert await party.hears(edge, topic) == set(), f"{edge} writes {topic}"
             assert await party.hears("tidemill-controller", topic) == {"tidemill-controller", other}, topic
+
+
+async def test_who_is_enrolled_at_the_same_moment_may_connect(party: Party) -> None:
+    """Accounts that are made at once are all made, and the broker knows each when its maker hears of it."""
+    assert party.broker.accounts is not None
+    accounts = FileAccounts(party.broker.accounts, party.links["tidemill-controller"])
+
+    async def enrol(name: str) -> None:
+        await party.join(name, await accounts.add(name))
+
+    names = [f"oven-{number}" for number in range(12)]
+    async with asyncio.timeout(30):
+        await asyncio.gather(*map(enrol, names))
+    assert await party.hears("oven-7", "plant/a/readings") >= {"tidemill-controller", *names}
 
 
 async def test_who_is_removed_is_thrown_out(party: Party) -> None:
