@@ -1,5 +1,6 @@
 """Candidates on trial: what the shadows of deployments tell of them, and what comes of it."""
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -19,6 +20,8 @@ from schemas.models import ModelVersion
 from schemas.names import EdgeName, Name, model_ref
 from schemas.pipelines import NodeFigures, PipelineSpec
 
+log = logging.getLogger(__name__)
+
 AGAIN_S = 3.0  # reports are not listened for: a trial takes longer than the time between two of them
 
 
@@ -32,6 +35,8 @@ def look_at_trials(session: Session, *, now: datetime) -> datetime | None:
         if result is None:
             continue
         add_result(session, model=model, version=version, result=result)
+        facts = {"model": f"{model}:{version}", "decision": result.decision, "reason": result.reason}
+        log.info("trial ended", extra=facts)
         if overtaken is None and pending.trial is not None:
             card, _ = get_version(session, model=model, version=version)
             decided(session, card, result, deploys=pending.trial.deploys, by=result.by or f"gate of {_job_of(card)}")

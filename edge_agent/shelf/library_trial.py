@@ -6,13 +6,10 @@ tried before; the process reads a ``Load`` order from stdin and writes what is w
 
 import asyncio
 import os
-import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
-from contextlib import suppress
 
+from edge_agent.shelf.trial_process import trial_process
 from edge_agent.worker.importing import make_importable
-from edge_agent.worker.worker_process import PASSED_ON
 from edge_agent.worker.worker_protocol import Load, read_order
 from pipeline_runtime.libraries.library_module import Library
 from schemas.errors import BadInput, Unfit
@@ -28,23 +25,12 @@ async def try_libraries(order: Load, timeout_s: float = TIMEOUT_S) -> None:
         Unfit: one cannot be loaded.
         BadInput: they take too long.
     """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edge_agent.shelf.library_trial"),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(timeout_s):
-            said, _ = await process.communicate(order.to_line())
-    except TimeoutError as error:
-        raise BadInput(f"its libraries were not loaded within {timeout_s:g} s") from error
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # and what they have started
-        await process.wait()
+    async with trial_process("edge_agent.shelf.library_trial") as process:
+        try:
+            async with asyncio.timeout(timeout_s):
+                said, _ = await process.communicate(order.to_line())
+        except TimeoutError as error:
+            raise BadInput(f"its libraries were not loaded within {timeout_s:g} s") from error
     if process.returncode:
         reason = said.decode(errors="replace").strip()[:LONGEST_REASON]
         raise Unfit(reason or f"loading its libraries ended a process with code {process.returncode}")

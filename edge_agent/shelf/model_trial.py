@@ -9,15 +9,15 @@ import hashlib
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from edge_agent.shelf.trial_process import trial_process
 from edge_agent.worker.memory_watch import too_large
-from edge_agent.worker.worker_process import PASSED_ON
 from schemas.errors import BadInput, TimedOut, Unfit
 from schemas.models import MODEL_FILE
 from schemas.names import BlobDigest, RelativePath
@@ -54,23 +54,12 @@ async def try_model(
             memory.
         TimedOut: it takes too long, which may be this machine's fault.
     """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edge_agent.shelf.model_trial"),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(timeout_s):
-            said = await _heard(process, trial, memory_share)
-    except TimeoutError as error:
-        raise TimedOut(f"trying the model took more than {timeout_s:g} s") from error
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    async with trial_process("edge_agent.shelf.model_trial") as process:
+        try:
+            async with asyncio.timeout(timeout_s):
+                said = await _heard(process, trial, memory_share)
+        except TimeoutError as error:
+            raise TimedOut(f"trying the model took more than {timeout_s:g} s") from error
     return _verdict(process, said)
 
 
