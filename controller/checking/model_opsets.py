@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import onnx
@@ -59,7 +59,7 @@ def _loads_opset(domain: str, opset: int) -> bool:
     return _loads(domain=domain, opset=opset)
 
 
-@cache
+@lru_cache(1024)  # what uploads say has no end
 def _loads(*, ir_version: int = _OLD_IR, domain: str = _STANDARD, opset: int = _OLD_OPSET) -> bool:
     """Whether the runtime takes a model that passes on what it is given, and says to be of these."""
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")

@@ -23,7 +23,7 @@ _FIELDS: Columns["GateResult"] = {
     "because": lambda result: result.reason,
     "compared with": lambda result: result.champion and f"version {result.champion}",
     "on trial": lambda result: result.trial and f"{result.trial.asked} of {result.trial.asks.messages} messages",
-    "holdout": lambda result: result.rows and f"{result.rows} rows",
+    "holdout": lambda result: f"{result.rows} rows" if result.rows else None,
 }
 
 

@@ -34,11 +34,15 @@ def _gate(version: "VersionView") -> str:
 
 def _asks(gate: "Gate") -> str:
     """What a model's gate asks for, in a line."""
-    said = gate.model_dump(mode="json", exclude_defaults=True, exclude={"policy", "thresholds", "budgets", "rescore"})
+    nested = {"rescore": gate.rescore, "budgets": gate.budgets, "trial": gate.trial}
+    said = gate.model_dump(mode="json", exclude_defaults=True, exclude={"policy", "thresholds", *nested})
     limits = [one.model_dump(mode="json", exclude_none=True) for one in gate.thresholds]
     parts = [gate.policy, pairs(said), *(pairs(limit) for limit in limits)]
-    parts += [f"rescore {pairs(gate.rescore.model_dump(mode='json', exclude_defaults=True))}"] if gate.rescore else []
-    parts += [f"budgets {pairs(gate.budgets.model_dump(mode='json', exclude_none=True))}"] if gate.budgets else []
+    parts += [
+        f"{key} {pairs(one.model_dump(mode='json', exclude_defaults=True))}".rstrip()
+        for key, one in nested.items()
+        if one
+    ]
     return "; ".join(part for part in parts if part)
 
 
