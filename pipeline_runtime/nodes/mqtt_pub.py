@@ -37,30 +37,27 @@ class MqttPub(Node):
     """Publishes; its own result is what it published, so that a node behind it may wait for the reply."""
 
     def __init__(self, params: Params, fittings: Fittings) -> None:
-        self._params, self._node = params, fittings.node
+        self._node, self._topic, self._ordered = fittings.node, params.topic, params.ordered
+        self._qos, self._retain = params.qos, params.retain
         self._encode = codec(params.format).encode
         self._names = names_in(params.topic)
 
     def resolve(self, value: object, run: Run, /) -> object | Awaitable[object]:
         """Publish at once, unless an earlier message's answer must leave first."""
-        params = self._params
-        topic = self._topic(value, run) if self._names else params.topic
-        answer = Publication(topic, self._encode(value), params.qos, params.retain)
-        if not params.ordered or run.is_first_at(self._node):
-            run.send(self._node, answer)
-            return value
-        return self._send_in_turn(value, answer, run)
+        topic = self._filled(value, run) if self._names else self._topic
+        answer = Publication(topic, self._encode(value), self._qos, self._retain)
+        return value if run.send(self._node, answer, in_turn=self._ordered) else self._send_in_turn(value, answer, run)
 
     async def _send_in_turn(self, value: object, answer: Publication, run: Run) -> object:
         await run.turn_at(self._node)
-        run.send(self._node, answer)
+        run.send(self._node, answer, in_turn=True)
         return value
 
-    def _topic(self, value: object, run: Run) -> str:
+    def _filled(self, value: object, run: Run) -> str:
         fields = value if isinstance(value, Mapping) else {}
         values = {name: run.values.get(name, fields.get(name, "")) for name in self._names}
         try:
-            return filled(self._params.topic, {name: _level(found) for name, found in values.items()})
+            return filled(self._topic, {name: _level(found) for name, found in values.items()})
         except ValueError as error:
             raise BadPayload(str(error)) from error
 

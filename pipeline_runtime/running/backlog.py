@@ -46,9 +46,14 @@ class Backlog:
         """Leave out what came by these: somebody has it still, and will bring it again."""
         self._line = deque(waiting for waiting in self._line if waiting[1] not in keys)
 
-    def take(self) -> Waiting:
-        """The message that has waited longest."""
-        return self._line.popleft()
+    def take(self, most: int) -> tuple[str, list[Message]]:
+        """Those that have waited longest and came by the same topic filter, at most so many; and that filter."""
+        line = self._line
+        message, topic_filter = line.popleft()
+        taken = [message]
+        while line and len(taken) < most and line[0][1] == topic_filter:
+            taken.append(line.popleft()[0])
+        return topic_filter, taken
 
     def _replace(self, message: Message, topic_filter: str) -> bool:
         """Put a repeated message in the place of the one that waits here since a connection that is gone."""

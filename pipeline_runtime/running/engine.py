@@ -10,18 +10,16 @@ broker's window of unacknowledged messages would be full of runs that wait for a
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import attrgetter
 from time import perf_counter_ns
 
 from pipeline_runtime.broker import Broker, Message
 from pipeline_runtime.running.backlog import Backlog
 from pipeline_runtime.running.crash_guard import CrashGuard
 from pipeline_runtime.running.dead_letters import dead_letter
-from pipeline_runtime.running.delivery import deliver
+from pipeline_runtime.running.delivery import tried_again
 from pipeline_runtime.running.inbox import Inbox
 from pipeline_runtime.running.lane import Lane
 from pipeline_runtime.running.lanes import emission, emitted_by, lanes_of
@@ -30,7 +28,7 @@ from pipeline_runtime.running.loaded import Loaded
 from pipeline_runtime.running.outcomes import Outcomes
 from pipeline_runtime.running.run import Run
 from pipeline_runtime.running.statistics import Counters, NodeStatistics
-from pipeline_runtime.running.together import advance_together
+from pipeline_runtime.running.together import walk_together
 from pipeline_runtime.running.turns import Orders
 from schemas.errors import TidemillError
 from schemas.pipelines import NodeFigures
@@ -195,14 +193,18 @@ class Engine:
         self._release(run)
 
     def _bury(self, run: Run) -> None:
+        letter = dead_letter(run)
+
         def told(error: TidemillError | None) -> None:
+            if error is not None and tried_again(self.broker, letter, told, error):
+                return
             if error is not None:  # to try again would not help, and a message that is kept would hold up all others
                 log.error("dead letter refused", extra={"topic": run.lane.dead_letters, "reason": str(error)})
             self._release(run)
             run.settle()
 
         try:
-            deliver(self.broker, dead_letter(run), told)
+            self.broker.publish(letter, told)
         except TidemillError as error:
             told(error)
 
@@ -251,31 +253,27 @@ class Engine:
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        while self.backlog and not self._held and not self.stopped:
-            begun = self._begin()
-            if not begun:
-                return
-            for lane, together in groupby(begun, key=attrgetter("lane")):
-                _advance(lane, list(together))
-
-    def _begin(self) -> list[Run]:
-        """As many runs as there is room for."""
-        loaded, begun = self.loaded, []
-        most = 1 if self._cautious or loaded is None else loaded.plan.queue.in_flight
-        while self.backlog and len(self._runs) < most:
-            message, key = self.backlog.take()
+        while self.backlog and not self._held and not self.stopped and (room := self._room()) > 0:
+            key, messages = self.backlog.take(room)
             lane = self._lanes.get(key)
-            if lane is None:
-                self._pass_on(message, key)
+            if lane is not None:
+                walk_together(lane, self._begin(lane, messages))
                 continue
-            self.counters.received += 1
-            run = Run(message, lane, self)
-            lane.loaded.runs += 1
-            self._runs.add(run)
-            begun.append(run)
-        if begun:
-            self._none_in_flight.clear()
-        return begun
+            for message in messages:
+                self._pass_on(message, key)
+
+    def _room(self) -> int:
+        """How many runs may begin now."""
+        most = 1 if self._cautious or self.loaded is None else self.loaded.plan.queue.in_flight
+        return most - len(self._runs)
+
+    def _begin(self, lane: Lane, messages: Sequence[Message]) -> list[Run]:
+        self.counters.received += len(messages)
+        runs = [Run(message, lane, self) for message in messages]
+        lane.loaded.runs += len(runs)
+        self._runs.update(runs)
+        self._none_in_flight.clear()
+        return runs
 
     def _pass_on(self, message: Message, key: str) -> None:
         """It came for a mqtt_sub in the middle before that was there, or the pipeline listens to it no longer."""
@@ -283,14 +281,3 @@ class Engine:
             self._inboxes[key].deliver(message)
         else:
             message.ack()
-
-
-def _advance(lane: Lane, runs: list[Run]) -> None:
-    if lane.batching and len(runs) > 1:
-        for run in runs:
-            run.start()
-        advance_together(runs)
-        return
-    for run in runs:
-        run.start()
-        run.advance()

@@ -1,16 +1,23 @@
 """What the messages of one root go through, made ready, and what they share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 
-from pipeline_runtime.compiling.plan import Source
 from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, RootNode
 from pipeline_runtime.running.inbox import Inbox
 from pipeline_runtime.running.loaded import LiveNode, Loaded
 from pipeline_runtime.running.statistics import NodeStatistics
 from pipeline_runtime.running.turns import Orders
 from schemas.pipelines import OnError
+
+
+class Pending:
+    """Stands where a result is still to come."""
+
+
+PENDING = Pending()
 
 Results = Sequence[object]
 """What the nodes of a run gave, by position; the root's is the first."""
@@ -24,10 +31,17 @@ class LaneStep:
     id: str
     resolve: Callable[..., object]  # its node's
     batches: BatchNode | None  # the node, if it is one
-    parents: tuple[int, ...]  # positions
-    value: Callable[[Results], object]  # its input; SKIPPED when it is not to run
+    value: Callable[[Results], object]  # its input; SKIPPED when it is not to run, PENDING when it is still to come
     on_error: OnError
     statistics: NodeStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Steps that each message goes by itself, and one that all are to be at then, to be answered at once."""
+
+    alone: tuple[LaneStep, ...]
+    together: LaneStep | None  # None: the last stretch
 
 
 @dataclass(slots=True, eq=False)
@@ -42,11 +56,13 @@ class Lane:
     orders: Orders
     inboxes: Mapping[str, Inbox]  # by the id of the mqtt_sub in the middle
     loaded: Loaded
-    batching: tuple[LaneStep, ...] = field(init=False)  # those of the steps that answer several messages at once
+    whole: tuple[Stretch, ...] = field(init=False)  # the steps for one message,
+    stretches: tuple[Stretch, ...] = field(init=False)  # and for several: cut behind each that can answer all at once
     ids: tuple[str, ...] = field(init=False)  # of the root and the steps, by position
 
     def __post_init__(self) -> None:
-        self.batching = tuple(step for step in self.steps if step.batches)
+        self.whole = (Stretch(self.steps, None),)
+        self.stretches = tuple(_stretches(self.steps))
         self.ids = (self.root_id, *(step.id for step in self.steps))
 
     @property
@@ -68,7 +84,6 @@ def lane_steps(root: str, nodes: Sequence[LiveNode], statistics: Mapping[str, No
             id=node.step.id,
             resolve=node.node.resolve,
             batches=node.node if isinstance(node.node, BatchNode) else None,
-            parents=tuple(places[parent] for parent in node.step.parents if parent in places),
             value=_value(node, places),
             on_error=node.step.on_error,
             statistics=statistics[node.step.id],
@@ -77,30 +92,42 @@ def lane_steps(root: str, nodes: Sequence[LiveNode], statistics: Mapping[str, No
     )
 
 
+def _stretches(steps: Sequence[LaneStep]) -> Iterator[Stretch]:
+    alone: list[LaneStep] = []
+    for step in steps:
+        if step.batches is None:
+            alone.append(step)
+        else:
+            yield Stretch(tuple(alone), step)
+            alone = []
+    yield Stretch(tuple(alone), None)
+
+
 def _value(node: LiveNode, places: Mapping[str, int]) -> Callable[[Results], object]:
     """A function that picks the node's input out of a run's results."""
-    picks = [(str(source), _pick(source, places)) for source in node.step.inputs]
-    if len(picks) == 1:
-        return picks[0][1]
-    join_all = node.step.join == "all"
+    sources = [
+        (str(source), places[source.node], source.branch) for source in node.step.inputs if source.node in places
+    ]
+    if len(node.step.inputs) == 1:
+        (_, place, branch) = sources[0]
+        return partial(_of_branch, place, branch) if branch else itemgetter(place)
+    fewest = len(node.step.inputs) if node.step.join == "all" else 1
 
     def together(results: Results) -> object:
-        given = {name: value for name, pick in picks if (value := pick(results)) is not SKIPPED}
-        enough = len(given) == len(picks) if join_all else given
-        return given if enough else SKIPPED
+        given = {}
+        for name, place, branch in sources:
+            value = _of_branch(place, branch, results) if branch else results[place]
+            if value is PENDING:
+                return PENDING
+            if value is not SKIPPED:
+                given[name] = value
+        return given if len(given) >= fewest else SKIPPED
 
     return together
 
 
-def _pick(source: Source, places: Mapping[str, int]) -> Callable[[Results], object]:
-    if source.node not in places:
-        return lambda _: SKIPPED
-    place = places[source.node]
-    if not source.branch:
-        return itemgetter(place)
-
-    def branch(results: Results) -> object:
-        result = results[place]
-        return result.values.get(source.branch, SKIPPED) if isinstance(result, Branches) else SKIPPED
-
-    return branch
+def _of_branch(place: int, branch: str, results: Results) -> object:
+    result = results[place]
+    if isinstance(result, Branches):
+        return result.values.get(branch, SKIPPED)
+    return PENDING if result is PENDING else SKIPPED

@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import time
-from typing import NamedTuple
 
+from pipeline_runtime.broker import Message
 from pipeline_runtime.node_type import SKIPPED, Branches
-from pipeline_runtime.running.run import PENDING, Run
+from pipeline_runtime.running.lane import PENDING
+from pipeline_runtime.running.run import Run
 from pipeline_runtime.values.payloads import shown
 from schemas.outcomes import MOST_OUTCOMES
 from schemas.pipelines import NodeOutcome, Outcome
@@ -15,16 +16,13 @@ from schemas.pipelines import NodeOutcome, Outcome
 SHOWN_CHARACTERS = 2_000  # of each value
 
 
-class _Ended(NamedTuple):  # one is made for each message: a dataclass takes several times as long
-    at_s: float  # of the epoch
-    version: int
-    topic: str
-    payload: bytes
-    nodes: tuple[str, ...]
-    results: Sequence[object]
-    durations_ns: Sequence[int]
-    failed_at: str
-    error: str
+_Ended = tuple[float, int, tuple[str, ...], Message, Sequence[object], Sequence[int], tuple[str, str]]
+"""Second of the epoch, version, the nodes, the message; by the nodes' places results and ns; failed node and reason.
+
+One is made for each message, and named fields take several times as long.
+"""
+
+_NO_FAILURE = ("", "")
 
 
 class Outcomes:
@@ -35,19 +33,9 @@ class Outcomes:
 
     def add(self, run: Run) -> None:
         """A run has ended."""
-        self._ended.append(
-            _Ended(
-                at_s=time(),
-                version=run.lane.loaded.version,
-                topic=run.message.topic,
-                payload=run.message.payload,
-                nodes=run.lane.ids,
-                results=run.results,
-                durations_ns=run.durations_ns,
-                failed_at=run.failure.node if run.failure else "",
-                error=run.failure.reason if run.failure else "",
-            )
-        )
+        failure, lane = run.failure, run.lane
+        failed = (failure.node, failure.reason) if failure is not None else _NO_FAILURE
+        self._ended.append((time(), lane.loaded.version, lane.ids, run.message, run.results, run.durations_ns, failed))
 
     def newest(self, count: int = MOST_OUTCOMES) -> tuple[Outcome, ...]:
         """The last of them, newest first."""
@@ -55,15 +43,16 @@ class Outcomes:
 
 
 def _readable(ended: _Ended) -> Outcome:
-    nodes = zip(ended.nodes, ended.results, ended.durations_ns, strict=True)
+    at_s, version, ids, message, results, durations_ns, (failed_at, error) = ended
+    nodes = zip(ids, results, durations_ns, strict=True)
     return Outcome(
-        at=datetime.fromtimestamp(ended.at_s, UTC),
-        version=ended.version,
-        topic=ended.topic,
-        payload=shown(ended.payload, SHOWN_CHARACTERS),
+        at=datetime.fromtimestamp(at_s, UTC),
+        version=version,
+        topic=message.topic,
+        payload=shown(message.payload, SHOWN_CHARACTERS),
         nodes=tuple(_node(name, result, duration_ns) for name, result, duration_ns in nodes),
-        failed_at=ended.failed_at,
-        error=ended.error,
+        failed_at=failed_at,
+        error=error,
     )
 
 

@@ -1,25 +1,24 @@
 """Takes one message through a pipeline: a straight loop over the nodes, and a task only where one really waits.
 
-start ─▶ advance ─▶ … a node waits … ─▶ advance ─▶ all published ─▶ ended
-            └ a node fails ─▶ asked again, or: nothing more is waited for ─▶ ended, with the failure
+read ─▶ walk ─▶ … a node waits … ─▶ walk ─▶ all published ─▶ ended
+           └ a node fails ─▶ asked again, or: nothing more is waited for ─▶ ended, with the failure
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import partial
 from time import perf_counter_ns
+from types import MappingProxyType
 from typing import Protocol
 
 from pipeline_runtime.broker import Broker, Message, Publication
 from pipeline_runtime.node_type import SKIPPED
 from pipeline_runtime.running.beginning import begun
 from pipeline_runtime.running.crash_guard import CrashGuard
-from pipeline_runtime.running.delivery import deliver
-from pipeline_runtime.running.lane import Lane, LaneStep
-from pipeline_runtime.running.turns import Order
+from pipeline_runtime.running.delivery import tried_again
+from pipeline_runtime.running.lane import PENDING, Lane, LaneStep
 from schemas.errors import TidemillError
 
-_ALL = 1_000_000  # a position behind every node
 _LONGEST_BACKOFF_S = 60.0
 _PLAIN = frozenset({dict, list, str, float, int, bool, type(None), type(SKIPPED), bytes})  # nothing to wait for
 
@@ -44,75 +43,51 @@ class Host(Protocol):
         """The run has ended: everything is published, or ``run.failure`` says why not."""
 
 
-class Pending:
-    """Stands where a result is still to come."""
-
-
-PENDING = Pending()
-
-
 class Run:
     """One message's way through a lane. Every node runs once, and its result is kept for those behind it."""
 
-    __slots__ = (
-        "_attempts", "_expected", "_host", "_key", "_number", "_order", "_over", "_settled", "_todo", "_unsent",
-        "_waiting", "began_ns", "durations_ns", "failure", "lane", "message", "results", "values",
-    )  # fmt: skip
+    # Few runs have their own of these: to set them for each would take a quarter of what it takes to make a run.
+    failure: NodeFailed | None = None
+    values: Mapping[str, str] = MappingProxyType({})  # the named levels of the message's topic
+    _key: Hashable = None
+    _todo: tuple[LaneStep, ...] = ()  # those walked by that wait for others
+    _is_walked = False  # every step was walked by once
+    _attempts: Mapping[int, int] = MappingProxyType({})  # by position
+    _expected: tuple[asyncio.Future[Message], ...] = ()
+    _settled: tuple[Callable[[], None], ...] = ()
+    _unsent = 0
+    _over = False
 
     def __init__(self, message: Message, lane: Lane, host: Host) -> None:
-        self.message = message
-        self.lane = lane
-        self.values: Mapping[str, str] = {}  # the named levels of the message's topic
+        """Read the message. Runs of one lane are begun in the order in which their messages came."""
+        self.message, self.lane, self._host = message, lane, host
         self.results: list[object] = [PENDING] * (len(lane.steps) + 1)  # by position
         self.durations_ns = [0] * (len(lane.steps) + 1)  # while a node is waited for: when that began
-        self.failure: NodeFailed | None = None
-        self.began_ns = 0
-        self._host = host
-        self._todo: Sequence[LaneStep] = lane.steps
         self._waiting: dict[int, asyncio.Future[object] | asyncio.TimerHandle] = {}  # by position
-        self._attempts: dict[int, int] = {}  # by position
-        self._expected: list[asyncio.Future[Message]] = []
-        self._unsent = 0
-        self._settled: tuple[Callable[[], None], ...] = ()
-        self._over = False
-        self._key: Hashable = None
-        self._order: Order
-        self._number: int
-
-    def start(self) -> None:
-        """Read the message. Runs of one lane are started in the order in which their messages came."""
-        lane, root = self.lane, self.lane.root
-        began_ns = self.began_ns = perf_counter_ns()
+        root = lane.root
+        self.began_ns = perf_counter_ns()
         try:
-            self._host.guard.enter(self.message)
-            self.results[0] = root.read(self.message)
-            self.values = root.levels(self.message.topic)
-            self._key = root.key(self.results[0], self.values)
+            host.guard.enter(message)
+            self.results[0] = value = root.read(message)
+            self.values = root.levels(message.topic)
+            self._key = root.key(value, self.values)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this message and not the worker
             self.failure = NodeFailed(lane.root_id, error)
-            self._todo = ()
             lane.root_statistics.failed += 1
         else:
-            duration_ns = self.durations_ns[0] = perf_counter_ns() - began_ns
+            duration_ns = self.durations_ns[0] = perf_counter_ns() - self.began_ns
             lane.root_statistics.took(duration_ns)
         self._order = lane.orders.of(self._key)
         self._number = self._order.begin()
 
-    def advance(self, until: int = _ALL) -> None:
-        """Resolve what can be resolved without waiting, of the nodes before that position."""
-        results, todo = self.results, self._todo
-        later: list[LaneStep] = []
+    def walk(self, steps: Sequence[LaneStep]) -> None:
+        """Resolve what can be of these without waiting, each after those it needs. Not for a run that has failed."""
+        results, durations_ns = self.results, self.durations_ns
         now_ns = perf_counter_ns()
-        for index, step in enumerate(todo):
-            if step.position >= until:
-                self._todo = [*later, *todo[index:]]
-                return
-            if (self._waiting or later) and _is_pending(results, step.parents):
-                later.append(step)
-                continue
-            if (value := step.value(results)) is SKIPPED:
-                results[step.position] = SKIPPED
-                step.statistics.skipped += 1
+        for step in steps:
+            value = step.value(results)
+            if value is SKIPPED or value is PENDING:
+                self._pass_by(step, value)
                 continue
             try:
                 result = step.resolve(value, self)
@@ -120,25 +95,37 @@ class Run:
                 result = error
             began_ns, now_ns = now_ns, perf_counter_ns()
             if type(result) in _PLAIN:
-                self._keep(step, result, now_ns - began_ns)
+                results[step.position] = result
+                durations_ns[step.position] = duration_ns = now_ns - began_ns
+                step.statistics.took(duration_ns)
             else:
                 self.accept(step, result, began_ns)
+                if self.failure is not None:
+                    return
                 now_ns = perf_counter_ns()
-            if self.failure:
-                return
-        self._todo = later
-        if until == _ALL and not later:
-            self._end_if_done()
 
     def take(self, step: LaneStep) -> object:
-        """The input of a step that is to be resolved together with other runs'; SKIPPED when it is not to be."""
-        results = self.results
-        if step not in self._todo or _is_pending(results, step.parents):
+        """The input of a step that is to be resolved together with other runs'; SKIPPED when it is not to be now."""
+        if self.failure is not None:
             return SKIPPED
-        value = step.value(results)
-        if value is not SKIPPED:
-            self._todo = [other for other in self._todo if other is not step]
+        value = step.value(self.results)
+        if value is SKIPPED or value is PENDING:
+            self._pass_by(step, value)
+            return SKIPPED
         return value
+
+    def _pass_by(self, step: LaneStep, value: object) -> None:
+        """It is not to run for this message, or not yet."""
+        if value is PENDING:
+            self._todo = (*self._todo, step)
+        else:
+            self.results[step.position] = SKIPPED
+            step.statistics.skipped += 1
+
+    def walked(self) -> None:
+        """Every step was walked by: the run ends when nothing is waited for any more."""
+        self._is_walked = True
+        self._end_if_done()
 
     def accept(self, step: LaneStep, result: object, began_ns: int) -> None:
         """Keep what a node gave: a result, an exception, or something to wait for."""
@@ -162,13 +149,19 @@ class Run:
         self.durations_ns[step.position] = duration_ns
         step.statistics.took(duration_ns)
 
+    def _go_on(self) -> None:
+        """Walk by what waited for others."""
+        steps, self._todo = self._todo, ()
+        self.walk(steps)
+        self._end_if_done()
+
     def _came(self, step: LaneStep, future: "asyncio.Future[object]") -> None:
         """What a node waited for is there."""
         del self._waiting[step.position]
         if self.failure is None and not self._over:
             self._settle(step, future, self.durations_ns[step.position])
             if self.failure is None:
-                self.advance()
+                self._go_on()
             return
         if not future.cancelled():
             future.exception()  # seen
@@ -189,14 +182,14 @@ class Run:
         if tried >= policy.retry:
             self._fail(NodeFailed(step.id, error))
             return
-        self._attempts[step.position] = tried + 1
+        self._attempts = {**self._attempts, step.position: tried + 1}
         pause_s = min(policy.backoff * 2**tried, _LONGEST_BACKOFF_S)
         self._waiting[step.position] = asyncio.get_running_loop().call_later(pause_s, self._again, step)
 
     def _again(self, step: LaneStep) -> None:
         del self._waiting[step.position]
-        self._todo = sorted([step, *self._todo], key=lambda one: one.position)
-        self.advance()
+        self._todo = tuple(sorted((step, *self._todo), key=lambda one: one.position))
+        self._go_on()
 
     def _fail(self, failure: NodeFailed) -> None:
         if self.failure is None:
@@ -221,27 +214,38 @@ class Run:
             expected.cancel()
 
     def _end_if_done(self) -> None:
-        if self._over or self._todo or self._waiting or self._unsent:
+        if self._unsent or self._waiting or self._todo or self._over or not self._is_walked:
             return
         self._over = True
         for expected in self._expected:
             expected.cancel()
         self._host.guard.leave()
-        self.lane.orders.end(self._key, self._number)
+        if self._order.end(self._number) and self._key is not None:
+            self.lane.orders.forget(self._key)
         self._host.ended(self)
 
-    def send(self, node: str, publication: Publication) -> None:
-        """Publish in the background; the run ends when the broker has it. Raises TooLarge."""
+    def send(self, node: str, publication: Publication, *, in_turn: bool = False) -> bool:
+        """Publish in the background; the run ends when the broker has it. Raises TooLarge.
+
+        Returns:
+            Whether it was done: in turn it is not, while the answer to an earlier message has still to leave this node.
+        """
+        if in_turn and not self._order.at(node).passes(self._number):
+            return False
         self._unsent += 1
         try:
-            deliver(self._host.broker, publication, partial(self._sent, node))
+            self._host.broker.publish(publication, partial(self._told, node, publication))
         except TidemillError:
             self._unsent -= 1
             raise
-        finally:
-            self._order.at(node).leave(self._number)
+        return True
 
-    def _sent(self, node: str, error: TidemillError | None) -> None:
+    def _told(self, node: str, publication: Publication, error: TidemillError | None) -> None:
+        """Whether the broker has a publication."""
+        if error is not None and tried_again(
+            self._host.broker, publication, partial(self._told, node, publication), error
+        ):
+            return
         self._unsent -= 1
         if error is not None and not self._over:
             self._fail(NodeFailed(node, error))
@@ -258,10 +262,6 @@ class Run:
         for call in self._settled:
             call()
 
-    def is_first_at(self, node: str) -> bool:
-        """Whether the answers to all earlier messages have left this node."""
-        return self._order.at(node).is_first(self._number)
-
     async def turn_at(self, node: str) -> None:
         """Return when the answers to all earlier messages have left this node."""
         await self._order.at(node).wait(self._number)
@@ -269,12 +269,5 @@ class Run:
     def next_message(self, node: str, correlation: Hashable = None) -> "asyncio.Future[Message]":
         """The next message of a mqtt_sub in the middle, or the next with that correlation; it counts from now on."""
         coming = self.lane.inboxes[node].next_message(correlation)
-        self._expected.append(coming)
+        self._expected += (coming,)
         return coming
-
-
-def _is_pending(results: Sequence[object], places: Sequence[int]) -> bool:
-    for place in places:  # noqa: SIM110 - `any` of a generator takes twice as long
-        if results[place] is PENDING:
-            return True
-    return False

@@ -9,19 +9,20 @@ from collections.abc import Sequence
 from time import perf_counter_ns
 
 from pipeline_runtime.node_type import SKIPPED, BatchNode
-from pipeline_runtime.running.lane import LaneStep
+from pipeline_runtime.running.lane import Lane, LaneStep
 from pipeline_runtime.running.run import Run
 
 
-def advance_together(runs: Sequence[Run]) -> None:
-    """Advance runs of one lane that were started, as far as each can go without waiting."""
-    for step in runs[0].lane.batching:
+def walk_together(lane: Lane, runs: Sequence[Run]) -> None:
+    """Take runs of a lane by all of its steps, as far as each can go without waiting."""
+    for stretch in lane.stretches if len(runs) > 1 else lane.whole:
         for run in runs:
-            run.advance(until=step.position)
-        if step.batches is not None:
-            _resolve(step, step.batches, runs)
-    for run in runs:
-        run.advance()
+            if run.failure is None:
+                run.walk(stretch.alone)
+            if stretch.together is None:
+                run.walked()
+        if stretch.together is not None and stretch.together.batches is not None:
+            _resolve(stretch.together, stretch.together.batches, runs)
 
 
 def _resolve(step: LaneStep, node: BatchNode, runs: Sequence[Run]) -> None:

@@ -12,29 +12,32 @@ class Turns:
         self._past = past  # passed or ended before it was their turn
         self._waiting: dict[int, asyncio.Future[None]] = {}
 
-    def is_first(self, number: int) -> bool:
-        """Whether every earlier run has passed or ended."""
-        return number <= self._next
+    def passes(self, number: int) -> bool:
+        """Pass, if every earlier run has passed or ended; returns whether it did."""
+        if number > self._next:
+            return False
+        self.leave(number)
+        return True
 
     async def wait(self, number: int) -> None:
         """Return when every earlier run has passed or ended."""
-        if not self.is_first(number):
-            self._waiting[number] = asyncio.get_running_loop().create_future()
-            await self._waiting[number]
+        if number > self._next:
+            turn = self._waiting[number] = asyncio.get_running_loop().create_future()
+            await turn
 
     def leave(self, number: int) -> None:
         """This run has passed or ended; saying so twice does no harm."""
         if number < self._next:
             return
-        self._waiting.pop(number, None)
-        if number == self._next:
-            self._next += 1
-        else:
+        if number > self._next:
             self._past.add(number)
+            self._waiting.pop(number, None)
+            return
+        self._next += 1
         while self._next in self._past:
             self._past.remove(self._next)
             self._next += 1
-        waiting = self._waiting.get(self._next)
+        waiting = self._waiting.pop(self._next, None) if self._waiting else None
         if waiting and not waiting.done():
             waiting.set_result(None)
 
@@ -94,7 +97,6 @@ class Orders:
         for order in self._orders.values():
             order.forget_nodes()
 
-    def end(self, key: Hashable, number: int) -> None:
-        """This run has ended."""
-        if self._orders[key].end(number) and key is not None:
-            del self._orders[key]
+    def forget(self, key: Hashable) -> None:
+        """The last run with this key has ended."""
+        del self._orders[key]

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from pipeline_runtime.broker import Publication
 from pipeline_runtime.compiling.plan import Plan
 from pipeline_runtime.running.engine import Engine
+from pipeline_runtime.running.lane import PENDING
 from pipeline_runtime.running.loaded import Loaded
 from pipeline_runtime.running.loading import Emit, load
 from pipeline_runtime.running.memory_broker import FedMessage, MemoryBroker
 from pipeline_runtime.running.outcomes import Outcomes
-from pipeline_runtime.running.run import PENDING, Run
+from pipeline_runtime.running.run import Run
 from schemas.dead_letters import DeadLetter
 from schemas.names import LibraryName, ModelRef
 from schemas.topics import matches
@@ -147,7 +148,7 @@ class Player:
                 await self._changed.wait()
         await _settle()  # what a node began of itself, such as a window's rows
         if self._engine.stopped:  # as on_error says; the next message is tried all the same
-            self._engine.backlog.take()
+            self._engine.backlog.take(1)
             self._engine.stopped = ""
 
     async def _reply(self, wait: Wait, number: int) -> None:
