@@ -29,6 +29,7 @@ class NetworkLoop:
         self._socket: BufferedSocket | None = None  # of the present connection, like the next
         self._number = -1  # of its file
         self._flush_is_due = False
+        self._is_full = False  # the connection takes no more now, and the loop tells when it does
         self._unwritten: list[int] = []  # packet ids of QoS 0 messages
         self._sent_at_once = 0  # how many went past paho, as a negative number
         self.send_ack = client.acknowledge
@@ -116,6 +117,8 @@ class NetworkLoop:
 
     def _read(self) -> None:
         taken, code = self._client.take_publishes(), 0
+        if taken:
+            self._want_write()  # what answers at once has its answers written behind it, not a turn of the loop later
         while code == 0 and (self._client.unread_bytes or not taken):
             code, taken = int(self._client.loop_read()), True
             self._client.take_publishes()
@@ -132,7 +135,7 @@ class NetworkLoop:
         connection = self._socket
         if connection is None:
             return
-        code = int(self._client.loop_write())
+        code = int(self._client.loop_write()) if self._client.want_write() else 0
         try:
             all_written = connection.flush()
         except OSError:
@@ -140,11 +143,14 @@ class NetworkLoop:
         if code != 0 or self._client.socket() is None:  # none: our goodbye was written
             self._note(code or 1)
         elif all_written:
-            self._loop.remove_writer(self._number)
+            if self._is_full:
+                self._is_full = False
+                self._loop.remove_writer(self._number)
             written, self._unwritten = self._unwritten, []
             for packet_id in written:
                 self._link.published(packet_id)
         else:
+            self._is_full = True
             self._loop.add_writer(self._number, self._flush)
 
     def _note(self, code: int) -> None:
@@ -156,7 +162,7 @@ class NetworkLoop:
     def _leave(self) -> None:
         """Look at the connection no more: at once, for the number of its file may be another's in a moment."""
         if self._socket is not None:
-            self._socket = None
+            self._socket, self._is_full = None, False
             self._loop.remove_reader(self._number)
             self._loop.remove_writer(self._number)
 

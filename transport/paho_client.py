@@ -110,15 +110,7 @@ class PahoClient(paho.Client):
         connection.fill()
         while self._sock is connection and (published := connection.take_publish()) is not None:
             heard = True
-            message = Message(
-                topic=published.topic,
-                payload=published.payload,
-                qos=published.qos,
-                retain=published.retain,
-                dup=published.dup,
-                packet_id=published.packet_id,
-                connection=self._connection,
-            )
+            message = Message(*published, self._connection)
             self._post(self._link.arrived, message)
         if heard:
             with self._msgtime_mutex:

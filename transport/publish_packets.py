@@ -4,22 +4,14 @@ What is anything else than a whole PUBLISH of QoS 0 or 1 is left for paho, which
 """
 
 from functools import lru_cache
-from typing import NamedTuple
 
 PUBLISH = 0x30
 _DUP, _QOS_1, _QOS_2, _RETAIN = 0x08, 0x02, 0x04, 0x01
 _LONGEST_TOPIC_BYTES = 1000  # what is longer goes by way of paho, which checks it
 
 
-class Published(NamedTuple):
-    """A message as it stands in a packet."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    dup: bool
-    packet_id: int
+Published = tuple[str, bytes, int, bool, bool, int]
+"""A message as it stands in a packet: topic, payload, QoS, retain, dup, packet id; as the fields of a message begin."""
 
 
 def read_publish(buffer: bytes, start: int) -> tuple[Published, int] | None:
@@ -53,8 +45,7 @@ def read_publish(buffer: bytes, start: int) -> tuple[Published, int] | None:
     if topic is None:
         return None
     packet_id = buffer[topic_end] << 8 | buffer[topic_end + 1] if qos else 0
-    told = Published(topic, buffer[body:end], qos, bool(first & _RETAIN), bool(first & _DUP), packet_id)
-    return told, end
+    return (topic, buffer[body:end], qos, bool(first & _RETAIN), bool(first & _DUP), packet_id), end
 
 
 @lru_cache(maxsize=4096)

@@ -77,8 +77,7 @@ class Run:
         else:
             duration_ns = self.durations_ns[0] = perf_counter_ns() - self.began_ns
             lane.root_statistics.took(duration_ns)
-        self._order = lane.orders.of(self._key)
-        self._number = self._order.begin()
+        self._order, self._number = lane.orders.begin(self._key)
 
     def walk(self, steps: Sequence[LaneStep]) -> None:
         """Resolve what can be of these without waiting, each after those it needs. Not for a run that has failed."""

@@ -85,12 +85,12 @@ class Orders:
     def __init__(self) -> None:
         self._orders: dict[Hashable, Order] = {}
 
-    def of(self, key: Hashable) -> Order:
-        """The order of the runs with this key, for one that begins at once."""
+    def begin(self, key: Hashable) -> tuple[Order, int]:
+        """A run begins: the order of those with its key, and its number there."""
         order = self._orders.get(key)
         if order is None:
             order = self._orders[key] = Order()
-        return order
+        return order, order.begin()
 
     def forget_nodes(self) -> None:
         """Another plan follows."""

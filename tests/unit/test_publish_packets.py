@@ -41,8 +41,7 @@ def test_what_paho_writes_is_read(topic: str, size: int, qos: int, retain: bool,
     found = read_publish(buffer, 2)
     assert found is not None
     told, end = found
-    assert (told.topic, told.payload, told.qos, told.retain, told.dup) == (topic, payload, qos, retain, dup)
-    assert told.packet_id == (1234 if qos else 0)
+    assert told == (topic, payload, qos, retain, dup, 1234 if qos else 0)
     assert end == 2 + len(packet)
     for cut in {0, 1, 2, 3, len(packet) // 2, len(packet) - 1}:
         assert read_publish(packet[:cut], 0) is None
