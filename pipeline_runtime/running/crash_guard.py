@@ -18,6 +18,7 @@ class CrashGuard:
     def __init__(self, mark_fd: int | None = None, deadly: frozenset[str] = frozenset()) -> None:
         self._fd = mark_fd
         self._deadly = deadly
+        self.watches = mark_fd is not None or bool(deadly)  # else nobody need tell it anything
 
     def enter(self, message: Message) -> None:
         """A message is in hand now.
@@ -25,8 +26,6 @@ class CrashGuard:
         Raises:
             BadPayload: it ended the process before.
         """
-        if self._fd is None and not self._deadly:
-            return
         mark = _mark(message)
         if mark.hex() in self._deadly:
             raise BadPayload("this message ended the worker process each time it was tried")
@@ -37,6 +36,7 @@ class CrashGuard:
         """Several messages may be in hand from now on, so none is marked."""
         self.leave()
         self._fd = None
+        self.watches = bool(self._deadly)
 
     def leave(self) -> None:
         """It is done with."""
