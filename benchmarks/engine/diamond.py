@@ -1,15 +1,18 @@
-"""What the engine takes for a message beyond its nodes: a diamond of seven, on a broker in memory.
+"""What a graph costs: a diamond of seven nodes, on a broker in memory.
 
     in ─▶ split ─▶ left, middle, right ─▶ join ─▶ out
 
-The sum of the nodes is what the same nodes take one after the other in a bare loop that decodes, encodes and publishes
-alike, but keeps no results, no order and no counters, and expects no errors. Both in turns, on one event loop.
+What each message costs whatever becomes of it - to be taken, put in its order, counted, published and acknowledged -
+is what the shortest pipeline takes, ``in ─▶ out``. What the diamond takes beyond that and its five libraries called one
+after the other is the graph's. *Beyond bare* is all that the engine takes beyond a bare loop that decodes, calls the
+same nodes, encodes and publishes, but keeps no results, no order and no counters, and expects no errors. All in turns,
+on one event loop.
 """
 
 import asyncio
 import gc
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -25,13 +28,17 @@ from pipeline_runtime.values.payloads import decode, encode
 from schemas.pipelines import PipelineSpec
 from tests.unit.engine_desk import Desk, Letter, Written, until_acknowledged
 
-KINDS = {  # what the libraries are, and how many messages come in one piece where the goal in µs holds
-    "waiting": ("import asyncio\nasync def exec(value):\n    await asyncio.sleep(0)\n    return value\n", 1, 60.0),
-    "async": ("async def exec(value):\n    return value\n", 32, 3.0),
-    "plain": ("def exec(value):\n    return value\n", 32, 3.0),
+KINDS = {  # what the libraries are, and what the graph may cost, in µs
+    "waiting": ("import asyncio\nasync def exec(value):\n    await asyncio.sleep(0)\n    return value\n", 60.0),
+    "async": ("async def exec(value):\n    return value\n", 3.0),
+    "plain": ("def exec(value):\n    return value\n", 3.0),
 }
-TOGETHER = 32  # messages that come in one piece
-PAYLOAD = b'{"n": 7}'
+TOGETHER = (1, 32)  # messages that come in one piece
+PAYLOAD, DECODED = b'{"n": 7}', {"n": 7}
+SHORTEST: list[Written] = [
+    {"id": "in", "type": "mqtt_sub", "topic": "t/in"},
+    {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["in"]},
+]
 
 Bare = Callable[[], Awaitable[None]]
 """One message through the nodes in a bare loop."""
@@ -54,39 +61,72 @@ def measure(rounds: int) -> list[Figure]:
 
 
 async def _measure_kind(kind: str, rounds: int) -> list[Figure]:
-    source, goal_at, goal = KINDS[kind]
+    source, goal_us = KINDS[kind]
     with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as folder:
         path = Path(folder) / "library.py"
         path.write_text(source)
-        desk, bare = await _built(path)
-        nodes: list[float] = []
-        over: dict[int, list[float]] = {1: [], TOGETHER: []}
+        diamond, shortest = await _loaded(_nodes(), path), await _loaded(SHORTEST, path)
+        bare, libraries = await _bare(path)
+        bare_us, libraries_us = list[float](), list[float]()
+        beyond: dict[int, list[float]] = {together: [] for together in TOGETHER}
+        graph: dict[int, list[float]] = {together: [] for together in TOGETHER}
         for number in range(rounds + 1):
-            nodes_us = await _bare_us(bare)
-            over_us = {together: await _engine_us(desk, together) - nodes_us for together in over}
-            if number > 0:  # the first is to get warm
-                nodes.append(nodes_us)
-                for together, value in over_us.items():
-                    over[together].append(value)
-        await desk.engine.drain(10)
-    return [Figure(f"{kind}: its nodes alone", tuple(nodes), "µs/message")] + [
-        Figure(
-            f"{kind}: over that, {together} at once", tuple(values), "µs/message", goal if together == goal_at else None
-        )
-        for together, values in over.items()
+            if number == 1:  # what came before was to get warm
+                for values in (bare_us, libraries_us, *beyond.values(), *graph.values()):
+                    values.clear()
+            bare_us.append(await _bare_us(bare))
+            libraries_us.append(await _bare_us(libraries))
+            for together in TOGETHER:
+                took_us = await _engine_us(diamond, together)
+                beyond[together].append(took_us - bare_us[-1])
+                graph[together].append(took_us - await _engine_us(shortest, together) - libraries_us[-1])
+        await diamond.engine.drain(10)
+        await shortest.engine.drain(10)
+    unit = "µs/message"
+    return [
+        Figure(f"{kind}: a bare loop", tuple(bare_us), unit),
+        Figure(f"{kind}: its libraries alone", tuple(libraries_us), unit),
+        *(Figure(f"{kind}: the graph, {at} at once", tuple(graph[at]), unit, goal_us) for at in TOGETHER),
+        *(Figure(f"{kind}: beyond bare, {at} at once", tuple(beyond[at]), unit) for at in TOGETHER),
     ]
 
 
-async def _built(library: Path) -> tuple[Desk, Bare]:
+async def _loaded(nodes: list[Written], library: Path, *types: NodeType[Any]) -> Desk:
     desk = Desk()
+    plan = compile_graph(
+        PipelineSpec.model_validate({"name": "p", "nodes": nodes}), Registry([*builtin_types(), *types])
+    )
+    await desk.engine.swap(load(plan, 1, models={}, libraries={"pipelib_same": library}, emit=desk.engine.emit))
+    return desk
+
+
+async def _bare(library: Path) -> tuple[Bare, Bare]:
+    """One message through the nodes in a bare loop, and through the libraries alone."""
     caught: list[Run] = []
     catching: NodeType[Any] = NodeType("catch", NodeParams, lambda _p, _f: _Catch(caught), doc="", example="")
-    await _swap(desk, [*_nodes(), {"id": "caught", "type": "catch", "inputs": ["in"]}], library, catching)
+    desk = await _loaded([*_nodes(), {"id": "caught", "type": "catch", "inputs": ["in"]}], library, catching)
     await desk.answered(PAYLOAD)
-    await _swap(desk, _nodes(), library)
     assert desk.engine.loaded is not None
-    nodes = {name: live.node for name, live in desk.engine.loaded.nodes.items()}
-    return desk, _bare(nodes, caught[0], desk)
+    nodes, run = desk.engine.loaded.nodes, caught[0]
+    split, left, middle, right, join = (nodes[name].node for name in ("split", "left", "middle", "right", "join"))
+
+    async def resolved(node: Node, value: object) -> object:
+        result = node.resolve(value, run)
+        return await result if isinstance(result, Awaitable) else result
+
+    async def through(value: object) -> object:
+        value = await resolved(split, value)
+        sides = {"left": await resolved(left, value), "middle": await resolved(middle, value)}
+        sides["right"] = await resolved(right, value)
+        return await resolved(join, sides)
+
+    async def answer() -> None:
+        desk.publish(Publication("t/out", encode(await through(decode(PAYLOAD)))), lambda _: None)
+
+    async def libraries() -> None:
+        await through(DECODED)
+
+    return answer, libraries
 
 
 def _nodes() -> list[Written]:
@@ -100,29 +140,6 @@ def _nodes() -> list[Written]:
         library("join", "left", "middle", "right"),
         {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["join"]},
     ]
-
-
-async def _swap(desk: Desk, nodes: list[Written], library: Path, *types: NodeType[Any]) -> None:
-    plan = compile_graph(
-        PipelineSpec.model_validate({"name": "p", "nodes": nodes}), Registry([*builtin_types(), *types])
-    )
-    await desk.engine.swap(load(plan, 1, models={}, libraries={"pipelib_same": library}, emit=desk.engine.emit))
-
-
-def _bare(nodes: Mapping[str, Node], run: Run, desk: Desk) -> Bare:
-    split, left, middle, right, join = (nodes[name] for name in ("split", "left", "middle", "right", "join"))
-
-    async def resolved(node: Node, value: object) -> object:
-        result = node.resolve(value, run)
-        return await result if isinstance(result, Awaitable) else result
-
-    async def answer() -> None:
-        value = await resolved(split, decode(PAYLOAD))
-        sides = {"left": await resolved(left, value), "middle": await resolved(middle, value)}
-        sides["right"] = await resolved(right, value)
-        desk.publish(Publication("t/out", encode(await resolved(join, sides))), lambda _: None)
-
-    return answer
 
 
 async def _bare_us(bare: Bare, messages: int = 640) -> float:
