@@ -3,10 +3,12 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 
 from pipeline_runtime.libraries.call_threads import CallThreads
 from pipeline_runtime.libraries.library_context import Context
 from pipeline_runtime.libraries.library_module import FOREIGN, Hook, Library, describe
+from pipeline_runtime.running.rest import rest
 from schemas.errors import BadPayload
 
 MAX_THREADS = 32  # of one node
@@ -26,7 +28,14 @@ class LibraryCalls:
 
     async def awaited(self, result: Awaitable[object], timeout_s: float) -> object:
         """What an async function gives; it is cancelled when it is late."""
-        limit = asyncio.timeout(timeout_s)
+        try:
+            if isinstance(result, CoroutineType):
+                result = rest(result, result.send(None))
+        except StopIteration as ended:
+            return ended.value
+        except (Exception, SystemExit) as error:
+            raise self.failure(error) from error
+        limit = asyncio.timeout(timeout_s)  # for what really waits: it costs more than many a call
         try:
             async with limit:
                 return await result

@@ -1,16 +1,140 @@
-"""Begins what a node wants to wait for."""
+"""Begins what a node wants to wait for: a coroutine that need not wait has ended when this returns.
+
+    spare task ─▶ a coroutine's first step ─▶ it waits: the task is its own, and drives it to its end
+        ▲                    └ it has ended, well or not
+        └────────────────────┘
+
+A coroutine has one task from its first step to its last, so that all that asyncio ties to tasks is as ever: timeouts,
+groups, cancellation, variables of the context. Only those that never wait share a task, one after the other, which is
+not always among ``asyncio.all_tasks()``. How to take a step in a task's name: "Extending", in asyncio's documentation.
+"""
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Coroutine
+import threading
+from asyncio.tasks import _enter_task, _leave_task, _register_task, _unregister_task
+from collections.abc import Awaitable, Coroutine, Generator
+from contextvars import copy_context
+from types import CoroutineType, coroutine
+from typing import Any
+
+from pipeline_runtime.running.rest import rest
+
+Begun = asyncio.Future[Any] | tuple[object]
+"""A future for what waits or has failed; what came at once is in a tuple of one."""
 
 
-def begun(awaitable: Awaitable[object]) -> "asyncio.Future[object]":
-    """The same as a future. From Python 3.12 on, a coroutine that need not wait is done when this returns.
+def begun(awaitable: Awaitable[object]) -> Begun:
+    """Take the first step. Raises only KeyboardInterrupt and SystemExit."""
+    if not isinstance(awaitable, CoroutineType):
+        return asyncio.ensure_future(awaitable)
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(awaitable, loop=loop, eager_start=True)
+    spare = _thread.spare
+    if spare is None or spare.loop is not loop:
+        spare = _thread.spare = _Spare(loop)
+    elif not spare.is_as_new():
+        spare.task.cancel()
+        spare = _thread.spare = _Spare(loop)
+    return spare.begin(awaitable)
 
-    Before that, each takes a task and a turn of the event loop: nothing that a library may look at (its task, a
-    timeout) would be there if its first step were taken without one.
-    """
-    if sys.version_info >= (3, 12) and isinstance(awaitable, Coroutine):
-        return asyncio.Task(awaitable, loop=asyncio.get_running_loop(), eager_start=True)
-    return asyncio.ensure_future(awaitable)
+
+class _Spare:
+    """A task that is still to get its coroutine. Idle, it is no work under way, and not among the loop's tasks."""
+
+    __slots__ = ("_context", "_idle", "_is_future", "_is_spare", "_own", "_waits_for", "loop", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._context = copy_context()
+        self._is_spare = True
+        self._idle: asyncio.Future[None] | None = None
+        self._own: Coroutine[Any, Any, object]
+        self._waits_for: Any  # what its own coroutine has yielded in its first step
+        self._is_future = False
+        life = self._live()
+        life.send(None)  # as far as it goes without its task: one that never ran could be complained of
+        self.task = asyncio.Task(life, loop=loop, name="what a node waits for", context=self._context)
+
+    def is_as_new(self) -> bool:
+        """Whether a coroutine would find in this task what it would find in a new one."""
+        own, now = self._context, copy_context()
+        same = len(own) == len(now) and (not now or all(own.get(name) is value for name, value in now.items()))
+        return same and not self.task.cancelling() and not self.task.done()
+
+    def begin(self, given: Coroutine[Any, Any, object]) -> Begun:
+        """Take a coroutine's first step; if it waits, the task is its own."""
+        try:
+            _enter_task(self.loop, self.task)
+        except RuntimeError:  # in the midst of another task's step
+            return self.loop.create_task(given)
+        try:
+            waits_for = self._context.run(given.send, None)
+        except StopIteration as ended:
+            return self.task if self.task.cancelling() else (ended.value,)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as a task does
+            return _failed(self.loop, error)
+        finally:
+            _leave_task(self.loop, self.task)
+        _thread.spare = None
+        self._own, self._waits_for = given, waits_for
+        self._take_over()
+        return self.task
+
+    def _take_over(self) -> None:
+        self._is_spare = False
+        if getattr(self._waits_for, "_asyncio_future_blocking", False):
+            self._is_future = True
+            self._waits_for._asyncio_future_blocking = False  # noqa: SLF001 - until the next step: others may await it
+        if self._idle is not None:
+            self.task._log_destroy_pending = True  # type: ignore[attr-defined] # noqa: SLF001
+            _register_task(self.task)
+            if not self._idle.done():
+                self._idle.set_result(None)
+
+    async def _live(self) -> object:
+        try:
+            await _turn()
+            if self._is_spare:
+                await self._until_taken()
+        except asyncio.CancelledError as error:
+            if self._is_spare:
+                raise
+            if self.task.cancelling():
+                self.task.cancel(*error.args)  # once more, where its own coroutine waits
+                self.task.uncancel()
+        if self._is_future:
+            self._waits_for._asyncio_future_blocking = True  # noqa: SLF001
+        return await rest(self._own, self._waits_for)
+
+    async def _until_taken(self) -> None:
+        _unregister_task(self.task)
+        self.task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - it goes with its loop
+        self._idle = self.loop.create_future()
+        await self._idle
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    yield
+
+
+def _failed(loop: asyncio.AbstractEventLoop, error: BaseException) -> asyncio.Future[Any]:
+    future: asyncio.Future[Any] = loop.create_future()
+    if isinstance(error, asyncio.CancelledError):
+        future.cancel()
+    else:
+        future.set_exception(error)
+    return future
+
+
+class _Thread(threading.local):
+    """What there is once for each thread, as its running loop is."""
+
+    spare: _Spare | None = None
+
+
+_thread = _Thread()

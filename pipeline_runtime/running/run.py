@@ -129,19 +129,21 @@ class Run:
 
     def accept(self, step: LaneStep, result: object, began_ns: int) -> None:
         """Keep what a node gave: a result, an exception, or something to wait for."""
-        if type(result) not in _PLAIN:
-            if isinstance(result, Exception):
-                self._try_again_or_fail(step, result)
+        if type(result) not in _PLAIN and isinstance(result, Awaitable):
+            outcome = begun(result)
+            if isinstance(outcome, tuple):
+                (result,) = outcome
+            elif outcome.done():
+                self._settle(step, outcome, began_ns)
                 return
-            if isinstance(result, Awaitable):
-                future = begun(result)
-                if future.done():
-                    self._settle(step, future, began_ns)
-                    return
+            else:
                 self.durations_ns[step.position] = began_ns
-                self._waiting[step.position] = future
-                future.add_done_callback(partial(self._came, step))
+                self._waiting[step.position] = outcome
+                outcome.add_done_callback(partial(self._came, step))
                 return
+        elif isinstance(result, Exception):
+            self._try_again_or_fail(step, result)
+            return
         self._keep(step, result, perf_counter_ns() - began_ns)
 
     def _keep(self, step: LaneStep, result: object, duration_ns: int) -> None:

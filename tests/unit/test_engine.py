@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import math
-import sys
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
@@ -177,7 +176,6 @@ async def test_siblings_wait_at_the_same_time() -> None:
         assert asked["end"] == 1
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="coroutines begin at once from Python 3.12 on")
 async def test_a_coroutine_that_need_not_wait_takes_no_turn_of_the_loop() -> None:
     """Its answer is published in the turn in which its message was begun, as that of a plain function."""
     eager = NodeType("eager", ForkParams, Eager, doc="", example="")
