@@ -54,9 +54,9 @@ def overlap(first: str, second: str) -> bool:
     levels = list(zip_longest(first.split("/"), second.split("/")))
     if "$" in {first[:1], second[:1]} and {"+", "#"} & set(levels[0]):
         return False
-    for ours, theirs in levels:
-        if "#" in {ours, theirs}:
-            return True
+    for depth, (ours, theirs) in enumerate(levels):
+        if "#" in {ours, theirs}:  # it also takes what stands before it: nothing at all, in `/#`, is no topic
+            return depth != 1 or None not in {ours, theirs} or "" not in levels[0]
         if ours is None or theirs is None or ("+" not in {ours, theirs} and ours != theirs):
             return False
     return True

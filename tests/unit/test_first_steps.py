@@ -490,7 +490,7 @@ class Program:
                 try:
                     await self.run(inner)
                 except (KeyError, asyncio.CancelledError) as error:
-                    self.seen.append(repr(error))
+                    self.seen.append(type(error).__name__)  # of two who cancel in one turn, either may be quoted
             case "group":
                 try:
                     async with asyncio.TaskGroup() as group:

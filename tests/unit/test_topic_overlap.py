@@ -20,6 +20,7 @@ filters = filters.filter(bool)  # an empty filter does not exist
 @example("+/#", "a")
 @example("#", "$c")
 @example("$c/#", "+/a")
+@example("+", "/#")
 def test_filters_overlap_exactly_when_a_topic_is_taken_by_both(first: str, second: str) -> None:
     """The answer is what trying every topic of up to four levels gives, and the order does not matter."""
     expected = any(matches(first, topic) and matches(second, topic) for topic in TOPICS)
