@@ -2,25 +2,27 @@
 
     in ─▶ split ─▶ left, middle, right ─▶ join ─▶ out
 
-What each message costs whatever becomes of it - to be taken, put in its order, counted, published and acknowledged -
-is what the shortest pipeline takes, ``in ─▶ out``. What the diamond takes beyond that and its five libraries called one
-after the other is the graph's. *Beyond bare* is all that the engine takes beyond a bare loop that decodes, calls the
-same nodes, encodes and publishes, but keeps no results, no order and no counters, and expects no errors. All in turns,
-on one event loop.
+What each message costs whatever becomes of it - to be taken, put in its order, counted, published and acknowledged - is
+what the shortest pipeline takes, ``in ─▶ out``. What the diamond takes beyond that and its five libraries' nodes, each
+called when the one before has answered, is the graph's. *Beyond bare* is all that the engine takes beyond a coroutine
+that decodes, awaits the five functions with copies of what they are given, encodes and publishes: it keeps no results,
+no order and no counters, knows no timeouts and expects no errors. All in turns, on one event loop.
 """
 
 import asyncio
 import gc
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter_ns
+from types import CoroutineType
 from typing import Any
 
 from benchmarks.figures import Figure
-from pipeline_runtime.broker import Publication
+from pipeline_runtime.broker import Publication, Told
 from pipeline_runtime.builtin import builtin_types
 from pipeline_runtime.compiling.graph import compile as compile_graph
+from pipeline_runtime.libraries.library_values import as_result, copied
 from pipeline_runtime.node_type import Node, NodeParams, NodeType, Registry
 from pipeline_runtime.running.loading import load
 from pipeline_runtime.running.run import Run
@@ -40,8 +42,8 @@ SHORTEST: list[Written] = [
     {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["in"]},
 ]
 
-Bare = Callable[[], Awaitable[None]]
-"""One message through the nodes in a bare loop."""
+Nodes = tuple[Node, Node, Node, Node, Node]
+Exec = Callable[[object], object]
 
 
 class _Catch(Node):
@@ -66,7 +68,9 @@ async def _measure_kind(kind: str, rounds: int) -> list[Figure]:
         path = Path(folder) / "library.py"
         path.write_text(source)
         diamond, shortest = await _loaded(_nodes(), path), await _loaded(SHORTEST, path)
-        bare, libraries = await _bare(path)
+        nodes, run = await _called_by_hand(path)
+        assert diamond.engine.loaded is not None
+        exec_of: Exec = diamond.engine.loaded.libraries["pipelib_same"].exec
         bare_us, libraries_us = list[float](), list[float]()
         beyond: dict[int, list[float]] = {together: [] for together in TOGETHER}
         graph: dict[int, list[float]] = {together: [] for together in TOGETHER}
@@ -74,8 +78,9 @@ async def _measure_kind(kind: str, rounds: int) -> list[Figure]:
             if number == 1:  # what came before was to get warm
                 for values in (bare_us, libraries_us, *beyond.values(), *graph.values()):
                     values.clear()
-            bare_us.append(await _bare_us(bare))
-            libraries_us.append(await _bare_us(libraries))
+            bare_us.append(await _bare_us(exec_of, shortest.publish))
+            libraries_us.append(await _libraries_us(nodes, run))
+            shortest.published.clear()
             for together in TOGETHER:
                 took_us = await _engine_us(diamond, together)
                 beyond[together].append(took_us - bare_us[-1])
@@ -100,33 +105,16 @@ async def _loaded(nodes: list[Written], library: Path, *types: NodeType[Any]) ->
     return desk
 
 
-async def _bare(library: Path) -> tuple[Bare, Bare]:
-    """One message through the nodes in a bare loop, and through the libraries alone."""
+async def _called_by_hand(library: Path) -> tuple[Nodes, Run]:
+    """The nodes of the libraries, and a run to call them with."""
     caught: list[Run] = []
     catching: NodeType[Any] = NodeType("catch", NodeParams, lambda _p, _f: _Catch(caught), doc="", example="")
     desk = await _loaded([*_nodes(), {"id": "caught", "type": "catch", "inputs": ["in"]}], library, catching)
     await desk.answered(PAYLOAD)
     assert desk.engine.loaded is not None
-    nodes, run = desk.engine.loaded.nodes, caught[0]
+    nodes = desk.engine.loaded.nodes
     split, left, middle, right, join = (nodes[name].node for name in ("split", "left", "middle", "right", "join"))
-
-    async def resolved(node: Node, value: object) -> object:
-        result = node.resolve(value, run)
-        return await result if isinstance(result, Awaitable) else result
-
-    async def through(value: object) -> object:
-        value = await resolved(split, value)
-        sides = {"left": await resolved(left, value), "middle": await resolved(middle, value)}
-        sides["right"] = await resolved(right, value)
-        return await resolved(join, sides)
-
-    async def answer() -> None:
-        desk.publish(Publication("t/out", encode(await through(decode(PAYLOAD)))), lambda _: None)
-
-    async def libraries() -> None:
-        await through(DECODED)
-
-    return answer, libraries
+    return (split, left, middle, right, join), caught[0]
 
 
 def _nodes() -> list[Written]:
@@ -142,10 +130,36 @@ def _nodes() -> list[Written]:
     ]
 
 
-async def _bare_us(bare: Bare, messages: int = 640) -> float:
+async def _bare_us(exec_of: Exec, publish: Callable[[Publication, Told], None], messages: int = 640) -> float:
+    async def called(value: object) -> object:
+        result = exec_of(copied(value))
+        return as_result(await result if isinstance(result, CoroutineType) else result)
+
     began_ns = perf_counter_ns()
     for _ in range(messages):
-        await bare()
+        value = await called(decode(PAYLOAD))
+        sides = {"left": await called(value), "middle": await called(value), "right": await called(value)}
+        publish(Publication("t/out", encode(await called(sides))), lambda _: None)
+    return (perf_counter_ns() - began_ns) / messages / 1e3
+
+
+async def _libraries_us(nodes: Nodes, run: Run, messages: int = 640) -> float:
+    """As the engine calls them: not in a task's name."""
+    sides = {"left": DECODED, "middle": DECODED, "right": DECODED}
+    calls = iter([(node, sides if node is nodes[-1] else DECODED) for node in nodes] * messages)
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def go_on(_: object = None) -> None:
+        for node, value in calls:
+            result = node.resolve(value, run)
+            if isinstance(result, asyncio.Future):
+                result.add_done_callback(go_on)
+                return
+        ended.set_result(None)
+
+    began_ns = perf_counter_ns()
+    asyncio.get_running_loop().call_soon(go_on)
+    await ended
     return (perf_counter_ns() - began_ns) / messages / 1e3
 
 

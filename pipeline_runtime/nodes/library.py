@@ -4,13 +4,14 @@ import logging
 from collections.abc import Awaitable
 from copy import deepcopy
 from functools import partial
+from types import CoroutineType
 
 from pydantic import Field
 
 from pipeline_runtime.libraries.library_calls import LibraryCalls
 from pipeline_runtime.libraries.library_context import Context
 from pipeline_runtime.libraries.library_module import FOREIGN, Library
-from pipeline_runtime.libraries.library_values import IMMUTABLE, as_result, copied
+from pipeline_runtime.libraries.library_values import IMMUTABLE, copied
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from pipeline_runtime.running.run import Run
 from schemas.errors import BadInput, BadPayload
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S, CLOSE_TIMEOUT_S = 60.0, 10.0
 _NO_AWAITABLES = IMMUTABLE | {dict, list}
+_AWAITABLES = (CoroutineType, Awaitable)  # it takes longer to find out that a coroutine is of the second kind
 
 
 class Params(NodeParams):
@@ -51,7 +53,7 @@ class LibraryNode(Node):
             raise BadInput(f"{name} has an async `exec`, which needs no thread: leave `thread: true` out")
         self._exec, self._takes_context = self._library.exec, self._library.takes_context
         self._timeout_s, self._thread = params.timeout_s, params.thread
-        self._calls = LibraryCalls(self._library, f"{fittings.pipeline}.{fittings.node}")
+        self._calls = LibraryCalls(self._library, f"{fittings.pipeline}.{fittings.node}", params.timeout_s)
         notes = logging.LoggerAdapter(logging.getLogger(name), {"library": name, "node": fittings.node})
         self._context = Context(fittings.pipeline, fittings.node, deepcopy(params.params), notes, state={})
         self._is_open = False
@@ -80,9 +82,9 @@ class LibraryNode(Node):
         if self._thread:
             return self._calls.in_thread(partial(self._answer, value, run), self._timeout_s)
         result = self._call(value, run)
-        if type(result) not in _NO_AWAITABLES and isinstance(result, Awaitable):
-            return self._wait(result)
-        return self._result(result)
+        if type(result) not in _NO_AWAITABLES and isinstance(result, _AWAITABLES):
+            return self._calls.begun(result)
+        return self._calls.result(result)
 
     def _call(self, value: object, run: Run) -> object:
         given = copied(value)
@@ -96,16 +98,7 @@ class LibraryNode(Node):
         return Context(pipeline, node, params, notes, state, run.message.topic, dict(run.values))
 
     def _answer(self, value: object, run: Run) -> object:
-        return self._result(self._call(value, run))
-
-    async def _wait(self, result: Awaitable[object]) -> object:
-        return self._result(await self._calls.awaited(result, self._timeout_s))
-
-    def _result(self, result: object) -> object:
-        try:
-            return as_result(result)
-        except BadPayload as error:
-            raise BadPayload(f"{self._library.name}: {error}") from error
+        return self._calls.result(self._call(value, run))
 
 
 NODE = NodeType(

@@ -13,37 +13,50 @@ import asyncio
 import sys
 import threading
 from asyncio.tasks import _enter_task, _leave_task, _register_task, _unregister_task
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import copy_context
 from types import CoroutineType, coroutine
 from typing import Any
 
-from pipeline_runtime.running.rest import rest
+from pipeline_runtime.running.rest import NOT_BEGUN, rest
 
 Begun = asyncio.Future[Any] | tuple[object]
-"""A future for what waits or has failed; what came at once is in a tuple of one."""
+"""A future for what waits; what came at once is in a tuple of one."""
+
+Rest = Callable[[Coroutine[Any, Any, Any], object], Awaitable[object]]
+"""Goes on with a coroutine, given what its first step has yielded, or NOT_BEGUN."""
 
 
-def begun(awaitable: Awaitable[object]) -> Begun:
-    """Take the first step. Raises only KeyboardInterrupt and SystemExit."""
+def begun(awaitable: Awaitable[object], go_on: Rest = rest) -> Begun:
+    """Take the first step, and have ``go_on`` take the others. Raises what the first step raises."""
     if not isinstance(awaitable, CoroutineType):
-        return asyncio.ensure_future(awaitable)
+        future = asyncio.ensure_future(awaitable)
+        return (future.result(),) if future.done() else future
     loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12):
-        return asyncio.Task(awaitable, loop=loop, eager_start=True)
+        task = asyncio.Task(_whole(awaitable, go_on), loop=loop, eager_start=True)
+        return (task.result(),) if task.done() else task
     spare = _thread.spare
     if spare is None or spare.loop is not loop:
         spare = _thread.spare = _Spare(loop)
     elif not spare.is_as_new():
         spare.task.cancel()
         spare = _thread.spare = _Spare(loop)
-    return spare.begin(awaitable)
+    return spare.begin(awaitable, go_on)
+
+
+async def _whole(given: Coroutine[Any, Any, object], go_on: Rest) -> object:
+    try:
+        waits_for = given.send(None)
+    except StopIteration as ended:
+        return ended.value
+    return await go_on(given, waits_for)
 
 
 class _Spare:
     """A task that is still to get its coroutine. Idle, it is no work under way, and not among the loop's tasks."""
 
-    __slots__ = ("_context", "_idle", "_is_future", "_is_spare", "_own", "_waits_for", "loop", "task")
+    __slots__ = ("_context", "_go_on", "_idle", "_is_future", "_is_spare", "_own", "_waits_for", "loop", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -51,6 +64,7 @@ class _Spare:
         self._is_spare = True
         self._idle: asyncio.Future[None] | None = None
         self._own: Coroutine[Any, Any, object]
+        self._go_on: Rest
         self._waits_for: Any  # what its own coroutine has yielded in its first step
         self._is_future = False
         life = self._live()
@@ -59,28 +73,24 @@ class _Spare:
 
     def is_as_new(self) -> bool:
         """Whether a coroutine would find in this task what it would find in a new one."""
-        own, now = self._context, copy_context()
+        own, now, task = self._context, copy_context(), self.task
         same = len(own) == len(now) and (not now or all(own.get(name) is value for name, value in now.items()))
-        return same and not self.task.cancelling() and not self.task.done()
+        return same and not task.cancelling() and not task.done()
 
-    def begin(self, given: Coroutine[Any, Any, object]) -> Begun:
-        """Take a coroutine's first step; if it waits, the task is its own."""
+    def begin(self, given: Coroutine[Any, Any, object], go_on: Rest) -> Begun:
+        """Take a coroutine's first step; if it waits, the task is its own. Raises what the step raises."""
         try:
             _enter_task(self.loop, self.task)
         except RuntimeError:  # in the midst of another task's step
-            return self.loop.create_task(given)
+            return asyncio.ensure_future(go_on(given, NOT_BEGUN))
         try:
             waits_for = self._context.run(given.send, None)
         except StopIteration as ended:
             return self.task if self.task.cancelling() else (ended.value,)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - as a task does
-            return _failed(self.loop, error)
         finally:
             _leave_task(self.loop, self.task)
         _thread.spare = None
-        self._own, self._waits_for = given, waits_for
+        self._own, self._waits_for, self._go_on = given, waits_for, go_on
         self._take_over()
         return self.task
 
@@ -108,7 +118,7 @@ class _Spare:
                 self.task.uncancel()
         if self._is_future:
             self._waits_for._asyncio_future_blocking = True  # noqa: SLF001
-        return await rest(self._own, self._waits_for)
+        return await self._go_on(self._own, self._waits_for)
 
     async def _until_taken(self) -> None:
         _unregister_task(self.task)
@@ -120,15 +130,6 @@ class _Spare:
 @coroutine
 def _turn() -> Generator[None, None, None]:
     yield
-
-
-def _failed(loop: asyncio.AbstractEventLoop, error: BaseException) -> asyncio.Future[Any]:
-    future: asyncio.Future[Any] = loop.create_future()
-    if isinstance(error, asyncio.CancelledError):
-        future.cancel()
-    else:
-        future.set_exception(error)
-    return future
 
 
 class _Thread(threading.local):

@@ -6,10 +6,15 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+NOT_BEGUN = object()
+"""Stands for what a first step has yielded that is still to be taken."""
+
 
 @coroutine
 def rest(begun: Coroutine[Any, Any, T], waits_for: object) -> Generator[Any, None, T]:
-    """What it gives in the end; ``waits_for`` is what its first step has yielded."""
+    """What it gives in the end; ``waits_for`` is what its first step has yielded, or NOT_BEGUN."""
+    if waits_for is NOT_BEGUN:
+        return (yield from begun)  # type: ignore[no-any-return]
     while True:
         try:
             yield waits_for

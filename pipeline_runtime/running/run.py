@@ -28,7 +28,10 @@ class NodeFailed(Exception):
 
     def __init__(self, node: str, cause: BaseException) -> None:
         self.node = node
-        reason = str(cause) if isinstance(cause, TidemillError) else f"{type(cause).__name__}: {cause}"
+        if isinstance(cause, asyncio.CancelledError):
+            reason = "what it waited for was cancelled"
+        else:
+            reason = str(cause) if isinstance(cause, TidemillError) else f"{type(cause).__name__}: {cause}"
         self.reason = reason.encode(errors="replace").decode()  # else its dead letter could not be written
         super().__init__(f"{node}: {self.reason}")
 
@@ -129,21 +132,21 @@ class Run:
 
     def accept(self, step: LaneStep, result: object, began_ns: int) -> None:
         """Keep what a node gave: a result, an exception, or something to wait for."""
+        if isinstance(result, Exception):
+            self._try_again_or_fail(step, result)
+            return
         if type(result) not in _PLAIN and isinstance(result, Awaitable):
-            outcome = begun(result)
-            if isinstance(outcome, tuple):
-                (result,) = outcome
-            elif outcome.done():
-                self._settle(step, outcome, began_ns)
+            try:
+                outcome = begun(result)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as in `walk`
+                self._try_again_or_fail(step, error)
                 return
-            else:
+            if not isinstance(outcome, tuple):
                 self.durations_ns[step.position] = began_ns
                 self._waiting[step.position] = outcome
                 outcome.add_done_callback(partial(self._came, step))
                 return
-        elif isinstance(result, Exception):
-            self._try_again_or_fail(step, result)
-            return
+            (result,) = outcome
         self._keep(step, result, perf_counter_ns() - began_ns)
 
     def _keep(self, step: LaneStep, result: object, duration_ns: int) -> None:
@@ -172,7 +175,7 @@ class Run:
     def _settle(self, step: LaneStep, future: "asyncio.Future[object]", began_ns: int) -> None:
         """Keep what a future holds that is done."""
         if future.cancelled():
-            self._try_again_or_fail(step, asyncio.CancelledError("what it waited for was cancelled"))
+            self._try_again_or_fail(step, asyncio.CancelledError())
         elif (error := future.exception()) is not None:
             self._try_again_or_fail(step, error)
         else:

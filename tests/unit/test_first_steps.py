@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar, Token
 from decimal import Context, Decimal, setcontext
 from typing import TypeVar, cast
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_runtime.running.beginning import Begun, begun
+from pipeline_runtime.running.rest import rest
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 12), reason="from Python 3.12 on it is asyncio's own doing")
 
@@ -87,13 +88,16 @@ async def raising(error: BaseException) -> None:
 
 
 async def test_what_fails_at_once_is_told_at_once() -> None:
-    """Its future is done; a coroutine that gives up is cancelled; the task is as good as before."""
+    """It is raised, also by a coroutine that gives up; the task is as good as before."""
+
+    def fail() -> None:
+        with pytest.raises(KeyError):
+            begun(raising(KeyError(1)))
+        with pytest.raises(asyncio.CancelledError):
+            begun(raising(asyncio.CancelledError()))
+
     before = await at_once(task_of_now())
-    failed, given_up = await outside(lambda: (begun(raising(KeyError(1))), begun(raising(asyncio.CancelledError()))))
-    assert isinstance(failed, asyncio.Future)
-    assert isinstance(given_up, asyncio.Future)
-    assert isinstance(failed.exception(), KeyError)
-    assert given_up.cancelled()
+    await outside(fail)
     assert await at_once(task_of_now()) is before
 
 
@@ -362,6 +366,8 @@ async def test_futures_and_other_awaitables_are_waited_for() -> None:
 
     future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     assert await waiting(future) is future
+    future.set_result("there")
+    assert await at_once(future) == "there"
     assert await (await waiting(Odd())) == "odd"
 
 
@@ -384,6 +390,31 @@ async def test_a_thousand_that_wait_leave_no_task_behind() -> None:
         await at_once(task_of_now())
     tasks.clear()
     assert tasks_there() <= before
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_who_begins_may_say_how_it_goes_on(inside: bool) -> None:
+    """With all that is still to come: in a task's midst even the first step. What need not wait is not gone on with."""
+    seen: list[object] = []
+
+    async def going_on(call: Coroutine[object, None, object], waits_for: object) -> object:
+        seen.append(asyncio.current_task())
+        return [await rest(call, waits_for)]
+
+    async def twice() -> str:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return "twice"
+
+    def begin() -> Begun:
+        return begun(twice(), going_on)
+
+    task = begin() if inside else await outside(begin)
+    assert isinstance(task, asyncio.Task)
+    assert await task == ["twice"]
+    assert seen == [task]
+    assert await outside(lambda: begun(giving(1), going_on)) == (1,)
+    assert seen == [task]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 3])
@@ -512,7 +543,10 @@ async def _told(begin: Begin, programs: list[Steps], idle: bool) -> list[tuple[o
     told: list[tuple[object, list[str]]] = []
     for steps in programs:
         program = Program()
-        outcome = await ended(await outside(lambda: begin(program.run(steps))))  # noqa: B023 - called at once
+        try:
+            outcome = await ended(await outside(lambda: begin(program.run(steps))))  # noqa: B023 - called at once
+        except KeyError as error:  # by the first step
+            outcome = repr(error)
         await asyncio.sleep(0)
         if idle:
             await asyncio.sleep(0)
