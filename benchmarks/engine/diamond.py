@@ -31,9 +31,9 @@ from schemas.pipelines import PipelineSpec
 from tests.unit.engine_desk import Desk, Letter, Written, until_acknowledged
 
 KINDS = {  # what the libraries are, and what the graph may cost, in µs
-    "waiting": ("import asyncio\nasync def exec(value):\n    await asyncio.sleep(0)\n    return value\n", 60.0),
-    "async": ("async def exec(value):\n    return value\n", 3.0),
-    "plain": ("def exec(value):\n    return value\n", 3.0),
+    "waiting": ("import asyncio\nasync def exec(value):\n    await asyncio.sleep(0)\n    return {'n': 7}\n", 60.0),
+    "async": ("async def exec(value):\n    return {'n': 7}\n", 3.0),
+    "plain": ("def exec(value):\n    return {'n': 7}\n", 3.0),
 }
 TOGETHER = (1, 32)  # messages that come in one piece
 PAYLOAD, DECODED = b'{"n": 7}', {"n": 7}
