@@ -28,7 +28,7 @@ from pipeline_runtime.models.tensors import Array
 from pipeline_runtime.node_type import BatchNode
 from pipeline_runtime.running.run import Run
 
-SLOW_S = 0.002  # a thread costs about 0.1 ms; an answer that takes longer than this would hold up everything else
+SLOW_S = 0.005  # a thread costs up to 0.4 ms; what takes longer than this would hold up everything else
 
 
 class ModelCalls(BatchNode):
