@@ -107,7 +107,7 @@ class HostileBroker:
     async def _tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                first, body = await _packet(reader)
+                first, body = await read_packet(reader)
                 packets = [bytes([first]) + _length(len(body)) + body]
                 if first >> 4 == _PUBLISH:
                     published = Published.parse(first & 0x0F, body)
@@ -155,7 +155,8 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             await writer.drain()
 
 
-async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+async def read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """The first byte and the body of a packet. Raises IncompleteReadError when the connection is over."""
     (first,) = await reader.readexactly(1)
     length, shift = 0, 0
     while True:

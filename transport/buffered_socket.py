@@ -2,9 +2,10 @@
 
 import socket
 import ssl
+from collections.abc import Container
 from contextlib import suppress
 
-from transport.publish_packets import Published, read_publish
+from transport.publish_packets import Published, read_puback, read_publish
 
 _PIECE_BYTES = 64 * 1024
 
@@ -80,6 +81,14 @@ class BufferedSocket:
             return None
         message, self._at = found
         return message
+
+    def take_puback(self, expected: Container[int]) -> int | None:
+        """The packet id of the PUBACK that comes next, if it is one of these; else it is for who reads byte by byte."""
+        packet_id = read_puback(self._piece, self._at)
+        if packet_id is None or packet_id not in expected:
+            return None
+        self._at += 4
+        return packet_id
 
     def pending(self) -> int:
         """How many bytes were read from the network and not asked for yet."""

@@ -19,3 +19,6 @@ class Client(Protocol):
 
     def send_ack(self, message: Message) -> None:
         """Acknowledge a message, if the connection that brought it is still the present one."""
+
+    def send_again(self) -> None:
+        """Send what earlier connections did not acknowledge: the new one is ready for it."""

@@ -229,6 +229,7 @@ class Link:
         wanted = [entry for entry in self._inbox if entry.filter not in self._unwanted]
         self._asked = {self._client.subscribe(entry.filter, entry.qos): entry.filter for entry in wanted}
         self._greet_if_subscribed()
+        self._client.send_again()
         self._outbox.connected()
 
     def went_down(self, trouble: TidemillError) -> None:

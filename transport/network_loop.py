@@ -32,7 +32,7 @@ class NetworkLoop:
         self._is_full = False  # the connection takes no more now, and the loop tells when it does
         self._unwritten: list[int] = []  # packet ids of QoS 0 messages
         self._sent_at_once = 0  # how many went past paho, as a negative number
-        self.send_ack = client.acknowledge
+        self.send_ack, self.send_again = client.acknowledge, client.send_again
 
     def start(self, link: Link) -> None:
         """Connect, and go on until stopped; what happens is told to the link."""
@@ -52,14 +52,15 @@ class NetworkLoop:
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
         """Queue a message."""
-        if qos == 0 and self._client.send_at_once(topic, payload, retain=retain):
+        if qos == 1:
+            return self._client.send_until_acknowledged(topic, payload, retain=retain)
+        if self._client.send_at_once(topic, payload, retain=retain):
             self._sent_at_once -= 1  # packet ids are positive
             self._unwritten.append(self._sent_at_once)
             self._want_write()
             return self._sent_at_once
-        packet_id = self._client.send(topic, payload, qos=qos, retain=retain)
-        if qos == 0:
-            self._unwritten.append(packet_id)
+        packet_id = self._client.send(topic, payload, qos=0, retain=retain)
+        self._unwritten.append(packet_id)
         return packet_id
 
     def subscribe(self, topic_filter: str, qos: int) -> int:
@@ -116,12 +117,12 @@ class NetworkLoop:
             self._unwritten.clear()
 
     def _read(self) -> None:
-        taken, code = self._client.take_publishes(), 0
+        taken, code = self._client.take_at_once(), 0
         if taken:
             self._want_write()  # what answers at once has its answers written behind it, not a turn of the loop later
         while code == 0 and (self._client.unread_bytes or not taken):
             code, taken = int(self._client.loop_read()), True
-            self._client.take_publishes()
+            self._client.take_at_once()
         self._note(code)
 
     def _want_write(self) -> None:

@@ -4,7 +4,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -15,7 +15,7 @@ from schemas.errors import TidemillError, Unauthorized, Unreachable, Untrusted
 from transport.buffered_socket import BufferedSocket
 from transport.link import Link
 from transport.outbox import IN_FLIGHT
-from transport.publish_packets import write_puback, write_publish
+from transport.publish_packets import PUBLISH, repeated, write_puback, write_publish
 from transport.subscription import Message
 from transport.tls import client_context
 
@@ -43,6 +43,7 @@ class PahoClient(paho.Client):
         self.refused: TidemillError | None = None  # why the broker did not want the last connection
         self.posted: Callable[[], int] = lambda: 0  # how many calls wait for the event loop
         self.accepted = 0  # how many connections it wanted
+        self._unacknowledged: dict[int, bytes] = {}  # packets that were written past paho, by packet id; oldest first
         self._connection = 0  # changes whenever a connection is made or lost, before anybody is told
 
     def configure(self, address: BrokerAddress, will: tuple[str, bytes] | None, keepalive_s: int) -> None:
@@ -97,8 +98,35 @@ class PahoClient(paho.Client):
         connection.send(packet)
         return True
 
-    def take_publishes(self) -> bool:
-        """Take messages that have come whole past paho, which makes several objects of each; it reads the rest.
+    def send_until_acknowledged(self, topic: str, payload: bytes, *, retain: bool) -> int:
+        """Write a message of QoS 1 past paho, and again with each ``send_again``; returns its packet id."""
+        while (packet_id := self._mid_generate()) in self._unacknowledged:
+            pass
+        packet = write_publish(topic, payload, retain=retain, packet_id=packet_id)
+        if packet is None:
+            return self.send(topic, payload, qos=1, retain=retain)  # it says what is wrong
+        self._unacknowledged[packet_id] = packet
+        self._write(packet)
+        return packet_id
+
+    def send_again(self) -> None:
+        """Write what was written past paho to earlier connections and is not acknowledged (MQTT 3.1.1 §4.4)."""
+        for packet in self._unacknowledged.values():
+            self._write(repeated(packet))
+
+    def _write(self, packet: bytes) -> None:
+        """Nothing is written while there is no connection: the next one gets it."""
+        connection = self._sock
+        if not isinstance(connection, BufferedSocket) or not connection.collecting:
+            return
+        if self._out_packet:
+            self._packet_queue(PUBLISH, packet, 0, 1)  # behind what waits there
+        else:
+            connection.send(packet)
+            self._want_write()
+
+    def take_at_once(self) -> bool:
+        """Take messages and PUBACKs that have come whole past paho, which makes objects of each; it reads the rest.
 
         Returns:
             Whether there were any.
@@ -108,14 +136,23 @@ class PahoClient(paho.Client):
             return False
         heard = False
         connection.fill()
-        while self._sock is connection and (published := connection.take_publish()) is not None:
+        while self._sock is connection:
+            if (published := connection.take_publish()) is not None:
+                self._post(self._link.arrived, Message(*published, self._connection))
+            elif (packet_id := connection.take_puback(self._unacknowledged)) is not None:
+                self._forget(packet_id)
+            else:
+                break
             heard = True
-            message = Message(*published, self._connection)
-            self._post(self._link.arrived, message)
         if heard:
             with self._msgtime_mutex:
                 self._last_bytes_received = time.monotonic()  # or paho would take the broker for dead
         return heard
+
+    def _forget(self, packet_id: int) -> None:
+        """It is acknowledged."""
+        del self._unacknowledged[packet_id]
+        self._post(self._link.published, packet_id)
 
     def acknowledge(self, message: Message) -> None:
         """Queue a PUBACK, unless it would go to another connection than the one that waits for it."""
@@ -177,6 +214,14 @@ class PahoClient(paho.Client):
             connection=self._connection,
         )
         self._post(self._link.arrived, message)
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """One that has not come whole may be for a message that was written past paho."""
+        packet_id = int.from_bytes(self._in_packet["packet"][:2], "big")
+        if cmd == "PUBACK" and packet_id in self._unacknowledged:
+            self._forget(packet_id)
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return super()._handle_pubackcomp(cmd)
 
     def _do_on_publish(self, mid: int, reason_code: Any, properties: Any) -> MQTTErrorCode:  # noqa: ANN401 - paho's
         """A PUBACK came; paho tells of it with what it tells of QoS 0, or not at all."""

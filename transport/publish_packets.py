@@ -1,13 +1,14 @@
-"""PUBLISH packets of MQTT 3.1.1 (§3.3), read from a buffer and written into one, as most of all packets are. Pure.
+"""PUBLISH and PUBACK packets of MQTT 3.1.1 (§3.3, §3.4), read from a buffer and written into one. Pure.
 
-What is anything else than a whole PUBLISH of QoS 0 or 1 is left for paho, which owns the connection.
+Most packets are of these. What is not whole, of QoS 2, or anything else is left for paho, which owns the connection.
 """
 
 from functools import lru_cache
 
-PUBLISH = 0x30
+PUBLISH, PUBACK = 0x30, 0x40
 _DUP, _QOS_1, _QOS_2, _RETAIN = 0x08, 0x02, 0x04, 0x01
-_LONGEST_TOPIC_BYTES = 1000  # what is longer goes by way of paho, which checks it
+_LONGEST_TOPIC_BYTES = 65_535
+_LONGEST_KEPT = 300  # characters of topics that are kept encoded
 
 
 Published = tuple[str, bytes, int, bool, bool, int]
@@ -56,15 +57,19 @@ def _topic(encoded: bytes) -> str | None:
         return None
 
 
-def write_publish(topic: str, payload: bytes, *, retain: bool) -> bytes | None:
-    """A PUBLISH of QoS 0; None for a topic that has to be looked at first."""
-    head = _head(topic)
+def write_publish(topic: str, payload: bytes, *, retain: bool, packet_id: int = 0) -> bytes | None:
+    """A PUBLISH of QoS 1, or of QoS 0 without a packet id; None for a topic that is none."""
+    head = _head(topic) if len(topic) <= _LONGEST_KEPT else _checked(topic)
     if head is None:
         return None
+    first = PUBLISH | retain
+    if packet_id:
+        first |= _QOS_1
+        head += packet_id.to_bytes(2, "big")
     length = len(head) + len(payload)
     if length < 128:
-        return bytes((PUBLISH | retain, length)) + head + payload
-    digits = bytearray((PUBLISH | retain,))
+        return bytes((first, length)) + head + payload
+    digits = bytearray((first,))
     while length >= 128:
         digits.append(length & 0x7F | 0x80)
         length >>= 7
@@ -72,14 +77,28 @@ def write_publish(topic: str, payload: bytes, *, retain: bool) -> bytes | None:
     return bytes(digits) + head + payload
 
 
-@lru_cache(maxsize=4096)
-def _head(topic: str) -> bytes | None:
+def repeated(publish: bytes) -> bytes:
+    """A PUBLISH of QoS 1 as it is sent once more."""
+    return bytes((publish[0] | _DUP,)) + publish[1:]
+
+
+def _checked(topic: str) -> bytes | None:
     encoded = topic.encode()
     if not 0 < len(encoded) <= _LONGEST_TOPIC_BYTES or "+" in topic or "#" in topic or "\x00" in topic:
         return None
     return len(encoded).to_bytes(2, "big") + encoded
 
 
+_head = lru_cache(maxsize=4096)(_checked)
+
+
+def read_puback(buffer: bytes, start: int) -> int | None:
+    """The packet id of the PUBACK that begins at a place of a buffer; None if there is none of four bytes."""
+    if len(buffer) < start + 4 or buffer[start] != PUBACK or buffer[start + 1] != 2:
+        return None
+    return buffer[start + 2] << 8 | buffer[start + 3]
+
+
 def write_puback(packet_id: int) -> bytes:
     """The answer to a PUBLISH of QoS 1."""
-    return bytes((0x40, 2, packet_id >> 8, packet_id & 0xFF))
+    return bytes((PUBACK, 2, packet_id >> 8, packet_id & 0xFF))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 
-from transport.publish_packets import read_publish, write_puback, write_publish
+from transport.publish_packets import read_puback, read_publish, repeated, write_puback, write_publish
 
 TOPICS = st.text(st.characters(exclude_characters="+#\x00", exclude_categories=["Cs"]), min_size=1, max_size=60)
 SIZES = st.one_of(st.integers(0, 300), st.sampled_from([16_380, 16_383, 16_384, 70_000, 2_097_150]))
@@ -47,13 +47,14 @@ def test_what_paho_writes_is_read(topic: str, size: int, qos: int, retain: bool,
         assert read_publish(packet[:cut], 0) is None
 
 
-@given(TOPICS, SIZES, st.booleans())
-def test_it_is_written_as_paho_does(topic: str, size: int, retain: bool) -> None:
-    """To the last byte."""
+@given(TOPICS | st.just("x/" * 2000), SIZES, st.integers(0, 1), st.booleans())
+def test_it_is_written_as_paho_does(topic: str, size: int, qos: int, retain: bool) -> None:
+    """To the last byte, also when it is sent once more."""
     payload = bytes(size)
-    assert write_publish(topic, payload, retain=retain) == Wire().packet(
-        topic, payload, qos=0, retain=retain, dup=False
-    )
+    packet = write_publish(topic, payload, retain=retain, packet_id=1234 * qos)
+    assert packet == Wire().packet(topic, payload, qos=qos, retain=retain, dup=False)
+    if qos:
+        assert repeated(packet) == Wire().packet(topic, payload, qos=qos, retain=retain, dup=True)
 
 
 @given(st.binary(max_size=200), st.integers(0, 20))
@@ -75,6 +76,13 @@ def test_what_is_left_for_paho() -> None:
         assert write_publish(topic, b"", retain=False) is None
 
 
-def test_an_acknowledgement_names_its_packet() -> None:
-    """As MQTT 3.1.1 §3.4 has it."""
-    assert write_puback(0x1234) == b"\x40\x02\x12\x34"
+@given(st.integers(1, 65_535))
+def test_an_acknowledgement_names_its_packet(packet_id: int) -> None:
+    """As MQTT 3.1.1 §3.4 has it, whole and wherever it stands; longer ones are MQTT 5's, and for paho."""
+    packet = write_puback(packet_id)
+    assert packet == b"\x40\x02" + packet_id.to_bytes(2, "big")
+    assert read_puback(b"\xd0\x00" + packet + b"\x40", 2) == packet_id
+    for cut in range(4):
+        assert read_puback(packet[:cut], 0) is None
+    assert read_puback(b"\x40\x03" + packet[2:] + b"\x00", 0) is None
+    assert read_puback(b"\x50" + packet[1:], 0) is None
