@@ -18,7 +18,7 @@ from benchmarks.figures import Figure
 RATE = 500.0  # questions a second, where latency is measured
 PROCESSOR, ANSWERS, P50, P99, MEMORY, LOST = "processor", "answers", "p50", "p99", "RSS", "lost"
 UNITS = {PROCESSOR: "µs/message", ANSWERS: "1/s", P50: "ms", P99: "ms", MEMORY: "MB", LOST: "messages"}
-GOALS = {  # at QoS 0: of what, against whom, at most
+GOALS = {  # of what, against whom, at most
     (PROCESSOR, NODE_RED): 0.75,
     (PROCESSOR, BARE_SCRIPT): 0.65,
     (PROCESSOR, BARE_LOOP): 1.3,
@@ -38,11 +38,6 @@ def measure(rounds: int, seconds: float) -> list[Figure]:
             found = _measure(names, port, qos, folder, rounds=rounds, seconds=seconds)
         figures += _told(found, qos)
     return figures
-
-
-def ratio_name(what: str, peer: str) -> str:
-    """The name of a ratio's figure."""
-    return f"{what}: tidemill / {peer}"
 
 
 def _there() -> Sequence[str]:
@@ -95,13 +90,12 @@ def _told(found: Mapping[str, Measured], qos: int) -> list[Figure]:
         for name, measured in found.items()
         for what, values in measured.items()
     ]
-    if qos == 0:
-        figures += [
-            Figure(ratio_name(what, peer), _ratios(found[TIDEMILL][what], found[peer][what]), "×", goal)
-            for (what, peer), goal in GOALS.items()
-            if peer in found
-        ]
-    return figures
+    ratios = [
+        Figure(f"{what}, QoS {qos}: {TIDEMILL} / {peer}", _ratios(found[TIDEMILL][what], found[peer][what]), "×", goal)
+        for (what, peer), goal in GOALS.items()
+        if peer in found
+    ]
+    return figures + ratios
 
 
 def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
