@@ -66,8 +66,8 @@ class LibraryCalls:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.wrap_future(answer)
         except TimeoutError as error:
-            begun = not answer.cancelled()
-            raise self._late(timeout_s, "" if begun else f": all of its {MAX_THREADS} threads are busy") from error
+            was_begun = not answer.cancelled()
+            raise self._late(timeout_s, "" if was_begun else f": all of its {MAX_THREADS} threads are busy") from error
 
     async def hook(self, hook: Hook | None, context: Context, timeout_s: float) -> None:
         """Call ``open`` or ``close``: a plain one in a thread, because it may take its time."""
