@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -43,6 +43,20 @@ def invented(topic: str, payload: bytes) -> Published:
 Invent = Callable[[random.Random], Published]
 
 
+@asynccontextmanager
+async def listening(
+    port: int, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], cut: Callable[[], None]
+) -> AsyncIterator[None]:
+    """Serve whoever connects for the length of the block, and break off what is left then."""
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        cut()
+        await server.wait_closed()
+
+
 @dataclass
 class HostileBroker:
     """Passes on what clients say; alters, repeats, withholds, reorders and invents what they are told."""
@@ -63,13 +77,8 @@ class HostileBroker:
     @asynccontextmanager
     async def running(self) -> "AsyncIterator[HostileBroker]":
         """Listen for the length of the block."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        try:
+        async with listening(self.port, self._serve, self.cut):
             yield self
-        finally:
-            server.close()
-            self.cut()
-            await server.wait_closed()
 
     def begin(self, seed: int) -> None:
         """Have what it does be decided by this."""

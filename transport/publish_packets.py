@@ -8,7 +8,7 @@ from functools import lru_cache
 PUBLISH, PUBACK = 0x30, 0x40
 _DUP, _QOS_1, _QOS_2, _RETAIN = 0x08, 0x02, 0x04, 0x01
 _LONGEST_TOPIC_BYTES = 65_535
-_LONGEST_KEPT = 300  # characters of topics that are kept encoded
+_LONGEST_KEPT = 300  # bytes or characters of topics that are kept: 64 kB of each would be 256 MB
 
 
 Published = tuple[str, bytes, int, bool, bool, int]
@@ -42,19 +42,22 @@ def read_publish(buffer: bytes, start: int) -> tuple[Published, int] | None:
         return None
     topic_end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
     body = topic_end + 2 * qos
-    topic = _topic(buffer[at + 2 : topic_end]) if body <= end else None
-    if topic is None:
+    encoded = buffer[at + 2 : topic_end]
+    topic = _topic(encoded) if len(encoded) <= _LONGEST_KEPT else _decoded(encoded)
+    if topic is None or body > end:
         return None
     packet_id = buffer[topic_end] << 8 | buffer[topic_end + 1] if qos else 0
     return (topic, buffer[body:end], qos, bool(first & _RETAIN), bool(first & _DUP), packet_id), end
 
 
-@lru_cache(maxsize=4096)
-def _topic(encoded: bytes) -> str | None:
+def _decoded(topic: bytes) -> str | None:
     try:
-        return encoded.decode()
+        return topic.decode()
     except UnicodeDecodeError:
         return None
+
+
+_topic = lru_cache(maxsize=4096)(_decoded)
 
 
 def write_publish(topic: str, payload: bytes, *, retain: bool, packet_id: int = 0) -> bytes | None:

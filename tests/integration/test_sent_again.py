@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from schemas.broker import BrokerAddress
 from tests.conftest import free_port
-from tests.hostile_broker import Published, read_packet
+from tests.hostile_broker import Published, listening, read_packet
 from transport.link import Link
 from transport.mqtt import connect
 from transport.publish_packets import write_puback, write_publish
@@ -41,13 +41,8 @@ class Reluctant:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Reluctant"]:
         """Listen for the length of the block."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.address.port)
-        try:
+        async with listening(self.address.port, self._serve, self.cut):
             yield self
-        finally:
-            server.close()
-            self.cut()
-            await server.wait_closed()
 
     def cut(self) -> None:
         """Break the connection off."""
