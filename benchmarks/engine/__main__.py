@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks.engine import batching, diamond, many, peers, swaps
+from benchmarks.engine import batching, diamond, instructions, many, peers, swaps
 from benchmarks.engine.profile import profile
 from benchmarks.engine.report import Report, markdown
 from benchmarks.figures import Figure, arguments, show
@@ -26,6 +26,7 @@ class Part(NamedTuple):
 PARTS = {
     "peers": Part("Four nodes, and peers", lambda told: peers.measure(told.rounds, told.seconds)),
     "diamond": Part("A diamond of seven nodes", lambda told: diamond.measure(2 * told.rounds + 1)),
+    "instructions": Part("The diamond, in instructions", lambda _: instructions.measure()),
     "batching": Part("Messages answered together", lambda told: batching.measure(told.rounds)),
     "swaps": Part("Models swapped at 500 messages a second", lambda told: swaps.measure(told.swaps)),
     "many": Part("Many pipelines on one edge", lambda told: many.measure(told.pipelines)),

@@ -37,9 +37,22 @@ KINDS = {  # what the libraries are, and what the graph may cost, in µs
 }
 TOGETHER = (1, 32)  # messages that come in one piece
 PAYLOAD, DECODED = b'{"n": 7}', {"n": 7}
+
+
+def _library(name: str, *inputs: str) -> Written:
+    return {"id": name, "type": "library", "library": "pipelib_same", "inputs": inputs}
+
+
 SHORTEST: list[Written] = [
     {"id": "in", "type": "mqtt_sub", "topic": "t/in"},
     {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["in"]},
+]
+DIAMOND: list[Written] = [
+    {"id": "in", "type": "mqtt_sub", "topic": "t/in"},
+    _library("split", "in"),
+    *(_library(side, "split") for side in ("left", "middle", "right")),
+    _library("join", "left", "middle", "right"),
+    {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["join"]},
 ]
 
 Nodes = tuple[Node, Node, Node, Node, Node]
@@ -67,8 +80,8 @@ async def _measure_kind(kind: str, rounds: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as folder:
         path = Path(folder) / "library.py"
         path.write_text(source)
-        diamond, shortest = await _loaded(_nodes(), path), await _loaded(SHORTEST, path)
-        nodes, run = await _called_by_hand(path)
+        diamond, shortest = await loaded(DIAMOND, path), await loaded(SHORTEST, path)
+        nodes, run = await called_by_hand(path)
         assert diamond.engine.loaded is not None
         exec_of: Exec = diamond.engine.loaded.libraries["pipelib_same"].exec
         bare_us, libraries_us = list[float](), list[float]()
@@ -78,13 +91,13 @@ async def _measure_kind(kind: str, rounds: int) -> list[Figure]:
             if number == 1:  # what came before was to get warm
                 for values in (bare_us, libraries_us, *beyond.values(), *graph.values()):
                     values.clear()
-            bare_us.append(await _bare_us(exec_of, shortest.publish))
-            libraries_us.append(await _libraries_us(nodes, run))
+            bare_us.append(await _time_bare(exec_of, shortest.publish))
+            libraries_us.append(await time_libraries(nodes, run))
             shortest.published.clear()
             for together in TOGETHER:
-                took_us = await _engine_us(diamond, together)
+                took_us = await time_engine(diamond, together)
                 beyond[together].append(took_us - bare_us[-1])
-                graph[together].append(took_us - await _engine_us(shortest, together) - libraries_us[-1])
+                graph[together].append(took_us - await time_engine(shortest, together) - libraries_us[-1])
         await diamond.engine.drain(10)
         await shortest.engine.drain(10)
     unit = "µs/message"
@@ -96,7 +109,8 @@ async def _measure_kind(kind: str, rounds: int) -> list[Figure]:
     ]
 
 
-async def _loaded(nodes: list[Written], library: Path, *types: NodeType[Any]) -> Desk:
+async def loaded(nodes: list[Written], library: Path, *types: NodeType[Any]) -> Desk:
+    """A pipeline that is ready to answer."""
     desk = Desk()
     plan = compile_graph(
         PipelineSpec.model_validate({"name": "p", "nodes": nodes}), Registry([*builtin_types(), *types])
@@ -105,11 +119,11 @@ async def _loaded(nodes: list[Written], library: Path, *types: NodeType[Any]) ->
     return desk
 
 
-async def _called_by_hand(library: Path) -> tuple[Nodes, Run]:
+async def called_by_hand(library: Path) -> tuple[Nodes, Run]:
     """The nodes of the libraries, and a run to call them with."""
     caught: list[Run] = []
     catching: NodeType[Any] = NodeType("catch", NodeParams, lambda _p, _f: _Catch(caught), doc="", example="")
-    desk = await _loaded([*_nodes(), {"id": "caught", "type": "catch", "inputs": ["in"]}], library, catching)
+    desk = await loaded([*DIAMOND, {"id": "caught", "type": "catch", "inputs": ["in"]}], library, catching)
     await desk.answered(PAYLOAD)
     assert desk.engine.loaded is not None
     nodes = desk.engine.loaded.nodes
@@ -117,20 +131,7 @@ async def _called_by_hand(library: Path) -> tuple[Nodes, Run]:
     return (split, left, middle, right, join), caught[0]
 
 
-def _nodes() -> list[Written]:
-    def library(name: str, *inputs: str) -> Written:
-        return {"id": name, "type": "library", "library": "pipelib_same", "inputs": inputs}
-
-    return [
-        {"id": "in", "type": "mqtt_sub", "topic": "t/in"},
-        library("split", "in"),
-        *(library(side, "split") for side in ("left", "middle", "right")),
-        library("join", "left", "middle", "right"),
-        {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["join"]},
-    ]
-
-
-async def _bare_us(exec_of: Exec, publish: Callable[[Publication, Told], None], messages: int = 640) -> float:
+async def _time_bare(exec_of: Exec, publish: Callable[[Publication, Told], None], messages: int = 640) -> float:
     async def called(value: object) -> object:
         result = exec_of(copied(value))
         return as_result(await result if isinstance(result, CoroutineType) else result)
@@ -143,8 +144,8 @@ async def _bare_us(exec_of: Exec, publish: Callable[[Publication, Told], None], 
     return (perf_counter_ns() - began_ns) / messages / 1e3
 
 
-async def _libraries_us(nodes: Nodes, run: Run, messages: int = 640) -> float:
-    """As the engine calls them: not in a task's name."""
+async def time_libraries(nodes: Nodes, run: Run, messages: int = 640) -> float:
+    """µs for five calls, made as the engine makes them: not in a task's name."""
     sides = {"left": DECODED, "middle": DECODED, "right": DECODED}
     calls = iter([(node, sides if node is nodes[-1] else DECODED) for node in nodes] * messages)
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -163,7 +164,8 @@ async def _libraries_us(nodes: Nodes, run: Run, messages: int = 640) -> float:
     return (perf_counter_ns() - began_ns) / messages / 1e3
 
 
-async def _engine_us(desk: Desk, together: int, messages: int = 640) -> float:
+async def time_engine(desk: Desk, together: int, messages: int = 640) -> float:
+    """µs for a message, of messages that come so many at a time."""
     took_ns = 0
     for _ in range(messages // together):
         letters = [Letter("t/in", PAYLOAD) for _ in range(together)]

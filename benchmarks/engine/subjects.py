@@ -15,6 +15,7 @@ from tests.integration.command import PROGRAM
 Process = subprocess.Popen[bytes]
 
 TIDEMILL, BARE_SCRIPT, BARE_LOOP, NODE_RED = "tidemill", "bare script", "bare loop", "node-red"
+ECHO = "echo"
 
 
 def document(place: Place) -> str:
@@ -60,6 +61,7 @@ SUBJECTS: dict[str, Callable[[Place, Path, Path], Process]] = {
     BARE_SCRIPT: python_peer("bare_script"),
     BARE_LOOP: python_peer("bare_loop"),
     NODE_RED: node_red.start,
+    ECHO: python_peer("echo"),
 }
 
 
