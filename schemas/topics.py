@@ -7,6 +7,13 @@ from itertools import zip_longest
 
 ROOT = "tidemill/v1"
 
+_OURS = ROOT.split("/", maxsplit=1)[0]
+_SHOWN = 60  # characters of what is refused
+_LONGEST_BYTES, _MOST_SLASHES = 65_535, 200  # the first is MQTT's, the second Mosquitto's
+_PLANES = "".join(chr(plane << 16 | last) for plane in range(1, 17) for last in (0xFFFE, 0xFFFF))
+_NEVER_IN_A_LEVEL = re.compile(rf"[/+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff{_PLANES}]")
+"""What means something else, and characters at which a broker may close the connection (MQTT 3.1.1 §1.5.3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -81,7 +88,7 @@ def check_syntax(topic_filter: str) -> str:
     """Return a topic filter as it is.
 
     Raises:
-        ValueError: it is empty, or has ``#`` or ``+`` in the wrong place.
+        ValueError: it is empty, has ``#`` or ``+`` in the wrong place, or is what brokers do not take.
     """
     levels = topic_filter.split("/")
     misplaced = any(("+" in level and level != "+") or ("#" in level and level != "#") for level in levels)
@@ -89,6 +96,8 @@ def check_syntax(topic_filter: str) -> str:
         raise ValueError(f"{topic_filter!r} is no MQTT topic filter: + stands for a whole level, # for the last ones")
     if not topic_filter.isprintable():  # the broker's ACL is a file of lines
         raise ValueError(f"{topic_filter!r} holds a control character")
+    if len(topic_filter.encode()) > _LONGEST_BYTES or len(levels) > _MOST_SLASHES + 1:
+        raise ValueError(f"{topic_filter[:60]!r}…: brokers take {_LONGEST_BYTES} bytes and {_MOST_SLASHES} slashes")
     return topic_filter
 
 
@@ -98,9 +107,8 @@ def check_filter(topic_filter: str) -> str:
     Raises:
         ValueError: ``#`` or ``+`` in the wrong place, empty, or inside Tidemill's own tree.
     """
-    levels = check_syntax(topic_filter).split("/")
-    if levels[0] == ROOT.split("/", maxsplit=1)[0]:
-        raise ValueError(f"{topic_filter!r} is Tidemill's own: topics under {levels[0]}/ are not for user data")
+    if check_syntax(topic_filter).split("/")[0] == _OURS:
+        raise ValueError(f"{topic_filter!r} is Tidemill's own: topics under {_OURS}/ are not for user data")
     return topic_filter
 
 
@@ -121,16 +129,31 @@ def filled(pattern: str, values: Mapping[str, str]) -> str:
     """The topic of a pattern.
 
     Raises:
-        ValueError: a name has no value, or one that cannot be part of a level.
+        ValueError: a name has no value, or one that cannot be part of a level; or it is no topic to publish on.
     """
 
     def value(match: re.Match[str]) -> str:
         found = values.get(match[1], "")
-        if not found or not re.fullmatch(r"[^/+#\x00]+", found):
-            raise ValueError(f"{{{match[1]}}} is {found!r}, which cannot be a level of the topic {pattern!r}")
+        if not found or _NEVER_IN_A_LEVEL.search(found):
+            raise ValueError(f"{{{match[1]}}} is {_short(found)}, which cannot be a level of the topic {pattern!r}")
         return found
 
-    return _NAMED.sub(value, pattern)
+    return _checked_place(_NAMED.sub(value, pattern))
+
+
+def _checked_place(topic: str) -> str:
+    """A topic that may be published on. Raises ValueError: it is the broker's own, or Tidemill's, or too long."""
+    if topic.startswith("$"):
+        raise ValueError(f"{_short(topic)} is the broker's own: only it publishes on topics that begin with $")
+    if topic.split("/", 1)[0] == _OURS:
+        raise ValueError(f"{_short(topic)} is Tidemill's own: topics under {_OURS}/ are not for user data")
+    if len(topic.encode()) > _LONGEST_BYTES:
+        raise ValueError(f"{_short(topic)} is too long: a topic has at most {_LONGEST_BYTES} bytes")
+    return topic
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}… ({len(text)} characters)"
 
 
 def check_pattern(pattern: str) -> str:
@@ -152,9 +175,11 @@ def check_template(pattern: str) -> str:
     """Return a user's topic to publish on, of which parts may be named, such as ``factory/{line}/score``.
 
     Raises:
-        ValueError: as ``check_topic``.
+        ValueError: as ``check_topic``, or a brace stands alone.
     """
-    check_topic(_NAMED.sub("x", pattern))
+    topic = check_topic(_NAMED.sub("x", pattern))
+    if "{" in topic or "}" in topic:
+        raise ValueError(f"{pattern!r}: what is in braces is a name, of letters, digits and _")
     return pattern
 
 
@@ -162,11 +187,11 @@ def check_topic(topic: str) -> str:
     """Return a user's topic to publish on as it is.
 
     Raises:
-        ValueError: it holds a wildcard, is empty, or is inside Tidemill's own tree.
+        ValueError: it holds a wildcard, is empty, or is inside Tidemill's own tree or the broker's.
     """
     if "+" in topic or "#" in topic:
         raise ValueError(f"{topic!r} holds a wildcard, and so cannot be published on")
-    return check_filter(topic)
+    return _checked_place(check_syntax(topic))
 
 
 MANIFEST = Topic(f"{ROOT}/edges/{{edge}}/manifest")  # controller → edge, retained

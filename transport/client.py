@@ -22,3 +22,6 @@ class Client(Protocol):
 
     def send_again(self) -> None:
         """Send what earlier connections did not acknowledge: the new one is ready for it."""
+
+    def give_up(self, packet_id: int) -> bool:
+        """Do not send a message of QoS 1 again; False if that cannot be."""

@@ -33,7 +33,7 @@ class Link:
         self._client, self._persistent, self._max_payload_bytes = client, persistent, max_payload_bytes
         self._name = name  # by which the broker knows it
         self._inbox = Inbox(persistent=persistent, max_payload_bytes=max_payload_bytes, send_ack=client.send_ack)
-        self._outbox = Outbox(self._hand_over)
+        self._outbox = Outbox(self._hand_over, client.give_up)
         self._changed = asyncio.Event()  # set and cleared at once: wakes those who wait for any change
         self._up = self._closed = self._greeting = False
         self._greeted = 0  # connections so far on which every subscription was made
@@ -86,6 +86,7 @@ class Link:
             Unreachable: no acknowledgement within ``timeout_s``, or the link was closed. The message may still arrive
                 if it was on its way already; nothing is kept beyond the life of this link.
             TooLarge: brokers would close the connection on a message of that size.
+            BadPayload: this broker closes it, again and again (only with ``in_loop``).
         """
         arrived = asyncio.get_running_loop().create_future()
 

@@ -32,7 +32,7 @@ class NetworkLoop:
         self._is_full = False  # the connection takes no more now, and the loop tells when it does
         self._unwritten: list[int] = []  # packet ids of QoS 0 messages
         self._sent_at_once = 0  # how many went past paho, as a negative number
-        self.send_ack, self.send_again = client.acknowledge, client.send_again
+        self.send_ack, self.send_again, self.give_up = client.acknowledge, client.send_again, client.give_up
 
     def start(self, link: Link) -> None:
         """Connect, and go on until stopped; what happens is told to the link."""

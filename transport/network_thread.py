@@ -31,7 +31,7 @@ class NetworkThread:
         self._wake_posted = False
         self._thread = threading.Thread(target=self._run, name=f"mqtt {broker}", daemon=True)
         self.publish, self.send_ack = client.send, client.acknowledge
-        self.send_again = client.send_again  # nothing: paho sends its own messages again
+        self.send_again, self.give_up = client.send_again, client.give_up  # nothing: paho sends its own messages again
 
     def start(self, link: Link) -> None:
         """Connect, and go on until stopped; what happens is told to the link, on the event loop."""

@@ -114,6 +114,10 @@ class PahoClient(paho.Client):
         for packet in self._unacknowledged.values():
             self._write(repeated(packet))
 
+    def give_up(self, packet_id: int) -> bool:
+        """Do not write a message again; False if it was not written past paho."""
+        return self._unacknowledged.pop(packet_id, None) is not None
+
     def _write(self, packet: bytes) -> None:
         """Nothing is written while there is no connection: the next one gets it."""
         connection = self._sock

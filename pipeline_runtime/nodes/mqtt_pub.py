@@ -9,6 +9,7 @@ from pipeline_runtime.broker import Publication
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from pipeline_runtime.running.run import Run
 from pipeline_runtime.values.formats import Format, codec
+from pipeline_runtime.values.payloads import shown
 from schemas.errors import BadPayload
 from schemas.topics import as_filter, check_template, filled, names_in
 
@@ -55,16 +56,23 @@ class MqttPub(Node):
 
     def _filled(self, value: object, run: Run) -> str:
         fields = value if isinstance(value, Mapping) else {}
-        values = {name: run.values.get(name, fields.get(name, "")) for name in self._names}
+        levels = {name: _level(name, run.values, fields) for name in self._names}
         try:
-            return filled(self._topic, {name: _level(found) for name, found in values.items()})
+            return filled(self._topic, levels)
         except ValueError as error:
             raise BadPayload(str(error)) from error
 
 
-def _level(found: object) -> str:
-    """A text or a whole number as it stands in a topic; anything else as nothing, which is refused."""
-    return str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
+def _level(name: str, levels: Mapping[str, str], fields: Mapping[object, object]) -> str:
+    """What a name in a topic stands for. Raises BadPayload."""
+    if name in levels:
+        return levels[name]
+    if name not in fields:
+        raise BadPayload(f"{{{name}}} in the topic is neither a level of the message's topic nor a field of the input")
+    found = fields[name]
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        raise BadPayload(f"{{{name}}} is {shown(found, 100)}; a level of a topic is a text or a whole number")
+    return str(found)
 
 
 NODE = NodeType(

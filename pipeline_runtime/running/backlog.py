@@ -1,7 +1,7 @@
 """The messages that wait for room, and what becomes of those for which there is none."""
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from pipeline_runtime.broker import Message
 from schemas.pipelines import Queue
@@ -17,7 +17,9 @@ class Backlog:
     and keeps the rest. At QoS 0 nothing can be held back, so the oldest go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: Callable[[], int]) -> None:
+        """``room`` tells for how many messages there is room elsewhere: these do not count, for they leave at once."""
+        self._room = room
         self.dropped = 0
         self._line: deque[Waiting] = deque()
         self._policy = Queue()
@@ -33,7 +35,7 @@ class Backlog:
         """Put a message at the end of the line."""
         if message.dup and self._replace(message, topic_filter):
             return
-        if len(self._line) >= self._policy.size and not self._make_room(message):
+        if self._is_full() and not self._make_room(message):
             self._drop(message)
             return
         self._line.append((message, topic_filter))
@@ -54,6 +56,10 @@ class Backlog:
         while line and len(taken) < most and line[0][1] == topic_filter:
             taken.append(line.popleft()[0])
         return topic_filter, taken
+
+    def _is_full(self) -> bool:
+        waiting, size = len(self._line), self._policy.size
+        return waiting >= size and waiting >= size + max(0, self._room())
 
     def _replace(self, message: Message, topic_filter: str) -> bool:
         """Put a repeated message in the place of the one that waits here since a connection that is gone."""

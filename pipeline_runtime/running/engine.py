@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import dropwhile
 from time import perf_counter_ns
 
 from pipeline_runtime.broker import Broker, Message
@@ -47,7 +48,7 @@ class Engine:
         self.counters = Counters()
         self.statistics: dict[str, NodeStatistics] = {}  # by the node's id
         self.outcomes = Outcomes()
-        self.backlog = Backlog()
+        self.backlog = Backlog(self._room)
         self.stopped = ""  # why the pipeline has stopped itself
         self.broker = broker
         self.guard = guard or CrashGuard()
@@ -56,7 +57,7 @@ class Engine:
         self._orders: dict[str, Orders] = {}
         self._inboxes: dict[str, Inbox] = {}
         self._listening = Listening(broker, self._take)
-        self._runs: set[Run] = set()
+        self._runs: dict[Run, None] = {}  # in flight, in the order in which they began
         self._held = 0  # how many want no run to begin now
         self._pump_is_due = False
         self._none_in_flight = asyncio.Event()
@@ -187,10 +188,13 @@ class Engine:
             self._bury(run)
 
     def _stop(self, run: Run) -> None:
+        """Keep its message and those behind it, so that the next version answers them in their order."""
         if not self.stopped and run.failure is not None:
             self.stopped = f"stopped, as its on_error says: {run.failure}"
-        self.backlog.put_back(run.message, run.lane.key)
-        self._release(run)
+        behind = list(dropwhile(lambda other: other is not run, self._runs))[1:]
+        for kept in [*reversed([other for other in behind if other.withdraw()]), run]:
+            self.backlog.put_back(kept.message, kept.lane.key)
+            self._release(kept)
 
     def _bury(self, run: Run) -> None:
         letter = dead_letter(run)
@@ -209,7 +213,7 @@ class Engine:
             told(error)
 
     def _release(self, run: Run) -> None:
-        self._runs.discard(run)
+        self._runs.pop(run, None)
         loaded = run.lane.loaded
         loaded.runs -= 1
         if loaded.runs == 0 and loaded is not self.loaded:
@@ -271,7 +275,7 @@ class Engine:
         self.counters.received += len(messages)
         runs = [Run(message, lane, self) for message in messages]
         lane.loaded.runs += len(runs)
-        self._runs.update(runs)
+        self._runs.update(dict.fromkeys(runs))
         self._none_in_flight.clear()
         return runs
 

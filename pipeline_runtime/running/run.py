@@ -59,7 +59,7 @@ class Run:
     _expected: tuple[asyncio.Future[Message], ...] = ()
     _settled: tuple[Callable[[], None], ...] = ()
     _unsent = 0
-    _over = False
+    over = False  # it has ended, or was given up
 
     def __init__(self, message: Message, lane: Lane, host: Host) -> None:
         """Read the message. Runs of one lane are begun in the order in which their messages came."""
@@ -109,7 +109,7 @@ class Run:
 
     def take(self, step: LaneStep) -> object:
         """The input of a step that is to be resolved together with other runs'; SKIPPED when it is not to be now."""
-        if self.failure is not None:
+        if self.failure is not None or self.over:
             return SKIPPED
         value = step.value(self.results)
         if value is SKIPPED or value is PENDING:
@@ -163,7 +163,7 @@ class Run:
     def _came(self, step: LaneStep, future: "asyncio.Future[object]") -> None:
         """What a node waited for is there."""
         del self._waiting[step.position]
-        if self.failure is None and not self._over:
+        if self.failure is None and not self.over:
             self._settle(step, future, self.durations_ns[step.position])
             if self.failure is None:
                 self._go_on()
@@ -205,9 +205,17 @@ class Run:
 
     def abort(self) -> None:
         """Give the message up without a word: the broker sends it again."""
-        self._over = True
+        self.over = True
         self._todo = ()
         self._let_go()
+
+    def withdraw(self) -> bool:
+        """Give it up for now, as if it had never begun; False if something of it is on its way already."""
+        if self._unsent:
+            return False
+        self.abort()
+        self._leave_order()
+        return True
 
     def _let_go(self) -> None:
         """Wait for nothing any more."""
@@ -219,16 +227,19 @@ class Run:
             expected.cancel()
 
     def _end_if_done(self) -> None:
-        if self._unsent or self._waiting or self._todo or self._over or not self._is_walked:
+        if self._unsent or self._waiting or self._todo or self.over or not self._is_walked:
             return
-        self._over = True
+        self.over = True
         for expected in self._expected:
             expected.cancel()
         if self._host.guard.watches:
             self._host.guard.leave()
+        self._leave_order()
+        self._host.ended(self)
+
+    def _leave_order(self) -> None:
         if self._order.end(self._number) and self._key is not None:
             self.lane.orders.forget(self._key)
-        self._host.ended(self)
 
     def send(self, node: str, publication: Publication, *, in_turn: bool = False) -> bool:
         """Publish in the background; the run ends when the broker has it. Raises TooLarge.
@@ -241,7 +252,7 @@ class Run:
         self._unsent += 1
         try:
             self._host.broker.publish(publication, partial(self._told, node, publication))
-        except TidemillError:
+        except Exception:
             self._unsent -= 1
             raise
         return True
@@ -253,7 +264,7 @@ class Run:
         ):
             return
         self._unsent -= 1
-        if error is not None and not self._over:
+        if error is not None and not self.over:
             self._fail(NodeFailed(node, error))
         else:
             self._end_if_done()

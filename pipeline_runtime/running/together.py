@@ -17,7 +17,7 @@ def walk_together(lane: Lane, runs: Sequence[Run]) -> None:
     """Take runs of a lane by all of its steps, as far as each can go without waiting."""
     for stretch in lane.stretches if len(runs) > 1 else lane.whole:
         for run in runs:
-            if run.failure is None:
+            if run.failure is None and not run.over:
                 run.walk(stretch.alone)
             if stretch.together is None:
                 run.walked()

@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
 
 from schemas.broker import BrokerAddress
+from schemas.errors import BadPayload
 from tests.conftest import free_port
 from tests.hostile_broker import Published, listening, read_packet
 from transport.link import Link
 from transport.mqtt import connect
+from transport.outbox import MOST_BREAKS
 from transport.publish_packets import write_puback, write_publish
 from transport.subscription import Message
 
@@ -169,3 +171,30 @@ async def test_acknowledgements_of_what_nobody_sent_do_no_harm() -> None:
             broker.say((write_puback(60_000) + write_puback(packet_id)) * 2)
             await asyncio.wait_for(sending, PATIENCE_S)
         assert len(broker.seen) == 1
+
+
+class Picky(Reluctant):
+    """A broker that acknowledges messages, but breaks the connection off at certain ones."""
+
+    def _hear(self, first: int, body: bytes) -> None:
+        super()._hear(first, body)
+        if first >> 4 != Kind.PUBLISH:
+            return
+        message = self.seen[-1][-1]
+        if message.payload.startswith(b"bad"):
+            self.cut()
+        else:
+            self.say(write_puback(*ids([message])))
+
+
+async def test_a_message_at_which_the_broker_breaks_the_connection_is_given_up() -> None:
+    """Each of them after ten connections, with a reason; those behind them arrive."""
+    payloads = [b"1", b"bad", b"2", b"3", b"bad too", b"4"]
+    async with Picky().running() as broker, linked(broker) as link:
+        sending = [link.publish("out", payload) for payload in payloads]
+        told = await asyncio.wait_for(asyncio.gather(*sending, return_exceptions=True), 3 * PATIENCE_S)
+        assert [type(one) for one in told] == [type(None), BadPayload, type(None), type(None), BadPayload, type(None)]
+        assert "out: the broker closed the connection each of the 10 times that it was sent this" in str(told[1])
+        seen = [[message.payload for message in connection] for connection in broker.seen]
+        assert sum(b"bad" in connection for connection in seen) == MOST_BREAKS
+        await link.publish("out", b"5")

@@ -1,7 +1,7 @@
 """An engine on a desk: messages are handed in by a test, and what it publishes lies in a list."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +121,13 @@ class Desk:
         await self.engine.swap(
             load(plan, version, models=models or {}, libraries={}, before=before, state=state, emit=emit)
         )
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():  # noqa: ASYNC110 - the desk has no event for it
+            await asyncio.sleep(0.001)
 
 
 async def until_acknowledged(letters: Iterable[Letter]) -> None:

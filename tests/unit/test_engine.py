@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline_runtime.broker import Publication, Told
 from pipeline_runtime.node_type import SKIPPED, BatchNode, Branches, Fittings, Node, NodeParams, NodeType
 from pipeline_runtime.running.run import Run
 from pipeline_runtime.running.statistics import WayStatistics
 from pipeline_runtime.running.turns import Order, Turns
 from schemas.errors import BadInput, BadPayload
 from tests import onnx_graphs
-from tests.unit.engine_desk import Written, desk, until_acknowledged
+from tests.unit.engine_desk import Desk, Written, desk, until, until_acknowledged
 
 
 class WorkParams(NodeParams):
@@ -233,8 +234,64 @@ async def test_a_pipeline_that_stops_at_an_error_keeps_the_message() -> None:
         assert not later.acknowledged.is_set()
         await on.load(nodes, work_type(asked), version=2)
         await until_acknowledged([*letters, later])
-        assert sorted(on.bodies(), key=str) == [{"a": 1}, {"a": 2}, {"a": 3}]
+        assert on.bodies() == [{"a": 1}, {"a": 2}, {"a": 3}]
         assert on.letters() == []
+
+
+@pytest.mark.parametrize("order_by", [None, "key"])
+async def test_a_pipeline_that_stops_lets_nothing_pass_the_message_it_keeps(order_by: str | None) -> None:
+    """What waits behind it for its turn waits on, and so does what waits for a node; other keys have gone ahead."""
+    root = IN | {"order_by": order_by}
+    failing: list[Written] = [
+        root,
+        {"id": "a", "type": "transform", "expression": "{'n': n, 'share': 1 / n}", "inputs": ["n0"]},
+        pub("a"),
+    ]
+    mended: list[Written] = [
+        root,
+        {"id": "a", "type": "transform", "expression": "{'n': n}", "inputs": ["n0"]},
+        pub("a"),
+    ]
+    async with desk(failing, on_error={"retry": 1, "backoff": 0.01, "then": "stop"}) as on:
+        letters = [on.hand_in({"key": number % 2, "n": number}) for number in range(5)]
+        await until(lambda: bool(on.engine.stopped))
+        await asyncio.sleep(0)
+        ahead = [1, 3] if order_by else []
+        assert [body["n"] for body in on.bodies() if isinstance(body, dict)] == ahead
+        await on.load(mended, version=2)
+        await until_acknowledged(letters)
+        numbers = [body["n"] for body in on.bodies() if isinstance(body, dict)]
+        assert numbers == [*ahead, *(number for number in range(5) if number not in ahead)]
+        assert on.letters() == []
+
+
+async def test_a_publication_that_cannot_be_made_costs_its_message_alone() -> None:
+    """Whatever the broker's client raises: the run ends, and the next ones go on."""
+
+    class Picky(Desk):
+        def publish(self, publication: Publication, told: Told) -> None:
+            if publication.topic == "t/out" and publication.payload == b"1":
+                raise ValueError("not this one")
+            super().publish(publication, told)
+
+    on = Picky()
+    await on.load([IN, pub("n0")])
+    for number in (1, 2):
+        await on.answered(number)
+    assert on.bodies() == [2]
+    assert on.letters() == [("out", "ValueError: not this one")]
+    await on.engine.drain(10)
+
+
+@pytest.mark.parametrize("overflow", ["block", "drop_oldest", "drop_newest"])
+@pytest.mark.parametrize("size", [0, 2])
+async def test_messages_for_which_there_is_room_wait_for_nobody(overflow: str, size: int) -> None:
+    """Only those behind them count as waiting: a burst as large as both together is answered whole."""
+    queue = {"in_flight": 3, "size": size, "overflow": overflow}
+    async with desk([IN, pub("n0")], queue=queue) as on:
+        await until_acknowledged([on.hand_in(number) for number in range(3 + size)])
+        assert on.bodies() == list(range(3 + size))
+        assert on.engine.backlog.dropped == 0
 
 
 async def test_a_branch_that_is_not_taken_is_skipped() -> None:
@@ -369,6 +426,33 @@ async def test_levels_of_the_topic_are_values() -> None:
         await on.answered({"unit": "a/b"}, "factory/a/x/t1")
         assert [one.topic for one in on.published] == ["scores/a-7/t1", "p/dead_letters"]
         assert "{unit} is 'a/b', which cannot be a level of the topic" in str(on.letters())
+
+
+@pytest.mark.parametrize(
+    ("unit", "told"),
+    [
+        (3.5, "{unit} is 3.5; a level of a topic is a text or a whole number"),
+        (True, "{unit} is true; a level"),
+        ("", "{unit} is '', which cannot be"),
+        ("a\nb", "{unit} is 'a\\nb', which cannot be"),
+        ("\x85", "cannot be a level"),
+        ("\uffff", "cannot be a level"),
+        ("\U0001fffe", "cannot be a level"),
+        ("x" * 70_000, "(70000 characters) is too long: a topic has at most 65535 bytes"),
+        ("$SYS", "only it publishes on topics that begin with $"),
+        ("tidemill", "topics under tidemill/ are not for user data"),
+    ],
+)
+async def test_a_value_that_would_break_the_connection_is_no_level(unit: object, told: str) -> None:
+    """A broker closes the connection on such a topic, again and again: the message becomes a dead letter instead."""
+    async with desk([IN, pub("n0") | {"topic": "{unit}"}]) as on:
+        await on.answered({"unit": unit})
+        await on.answered({"unit": "fine"})
+        await on.answered({})
+        assert [one.topic for one in on.published] == ["p/dead_letters", "fine", "p/dead_letters"]
+        (_, first), (_, last) = on.letters()
+        assert told in str(first)
+        assert last == "{unit} in the topic is neither a level of the message's topic nor a field of the input"
 
 
 async def test_what_is_dropped_is_counted() -> None:

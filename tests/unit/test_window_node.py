@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline_runtime.broker import Told
 from pipeline_runtime.windows.panes import Grid
 from pipeline_runtime.windows.window_store import WindowStore
 from pipeline_runtime.windows.windows import CountWindows
-from tests.unit.engine_desk import PATIENCE_S, Desk, Written, desk
+from tests.unit.engine_desk import Desk, Written, desk, until
 
 IN: Written = {"id": "in", "type": "mqtt_sub", "topic": "in/{line}"}
 OUT: Written = {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["w"]}
@@ -28,13 +28,6 @@ async def published(made: Desk, count: int) -> list[object]:
     """What lies there, as soon as it is so much."""
     await until(lambda: len(made.bodies()) >= count)
     return made.bodies()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for it."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not true():  # noqa: ASYNC110 - the desk has no event for it
-            await asyncio.sleep(0.001)
 
 
 async def test_a_window_is_the_result_of_the_message_that_closes_it() -> None:
