@@ -13,7 +13,7 @@ from schemas.names import BlobRef, FileRef, model_ref
 from schemas.pipelines import PipelineSpec
 from schemas.schedules import Schedule
 from schemas.tasks import TaskSpec
-from schemas.topics import MANIFEST, RUN_EVENTS, check_filter, check_topic, matches
+from schemas.topics import MANIFEST, RUN_EVENTS, check_filter, check_template, matches
 
 JOB: dict[str, Any] = {"name": "retrain", "model": "iris", "edge": "press-1", "scripts": ["train.py"]}
 
@@ -144,7 +144,26 @@ def test_users_topics_are_checked(bad: str) -> None:
         check_filter(bad)
 
 
-def test_nobody_publishes_on_a_wildcard() -> None:
-    """A filter is no topic."""
-    with pytest.raises(ValueError, match="wildcard"):
-        check_topic("a/+/b")
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ("a/+/b", "wildcard"),
+        ("$SYS/x", "begin with \\$"),
+        ("tidemill/x", "Tidemill's own"),
+        ("a\nb", "control character"),
+        ("a" * 65_536, "65535 bytes"),
+        ("/".join("a" * 202), "200 slashes"),
+        ("a/{", "what is in braces is a name"),
+        ("a/{b c}", "what is in braces is a name"),
+    ],
+)
+def test_what_brokers_refuse_is_no_topic_to_publish_on(bad: str, told: str) -> None:
+    """A filter is none, nor is anything at which a broker closes the connection."""
+    with pytest.raises(ValueError, match=told):
+        check_template(bad)
+
+
+def test_a_topic_to_publish_on_may_have_names_and_any_letters() -> None:
+    """Levels may hold white space and whatever people write."""
+    for topic in ("a/{line}-{unit}/b", "Halle 2/Öfen/🌡", "/".join("a" * 201)):
+        assert check_template(topic) == topic
