@@ -36,6 +36,10 @@ class Message(Protocol):
     def dup(self) -> bool:
         """Whether the broker sent it before."""
 
+    @property
+    def packet_id(self) -> int:
+        """At QoS 1: what the broker calls it until it is acknowledged, also when it sends it again; 0 at QoS 0."""
+
     def ack(self) -> None:
         """Tell the broker that it need not send this message again."""
 

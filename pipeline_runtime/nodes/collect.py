@@ -75,7 +75,7 @@ class Collect(Node):
         """The input, once its rows are on the disk."""
         message = run.message
         mark = blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=16).digest()
-        return self._kept(Gathered(mark, message.dup, self._rows(value, run.values)), value)
+        return self._kept(Gathered(mark, message.packet_id, message.dup, self._rows(value, run.values)), value)
 
     async def _kept(self, gathered: Gathered, value: object) -> object:
         if gathered.rows:

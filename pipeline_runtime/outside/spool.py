@@ -15,8 +15,13 @@ from schemas.errors import Unreachable
 
 FILE_NAME = "rows.sqlite"
 BUSY_S = 10.0
-REMEMBERED = 256
-"""Messages whose rows are known to be here; a broker leaves far fewer unacknowledged, and so sends again no others."""
+REMEMBERED = 32_768
+"""Messages whose rows are known to be here: more than brokers leave unacknowledged, and half of MQTT's packet ids, so
+that none of these stands for two of them. Mosquitto's window of 20 grows by one with each acknowledgement."""
+RECENT = 256
+"""The last of them are known without their packet id too: a broker may number anew when it starts, as NATS does."""
+
+_MARK_BYTES = 16
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS spool (id TEXT NOT NULL);
@@ -29,9 +34,15 @@ CREATE TABLE IF NOT EXISTS messages (number INTEGER PRIMARY KEY AUTOINCREMENT, m
 class Gathered:
     """The rows that one message gave."""
 
-    mark: bytes  # tells the message from others
-    again: bool  # the broker sent it before
+    mark: bytes  # of 16 bytes: of what the message says, and where
+    packet_id: int
+    again: bool  # the broker sent it before, with the same packet id (MQTT 3.1.1 §4.4)
     rows: tuple[bytes, ...]  # as JSON
+
+    @property
+    def full_mark(self) -> bytes:
+        """Tells it from others that say the same."""
+        return self.mark + self.packet_id.to_bytes(2, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +84,14 @@ class Spool:
     def append(self, collection: str, gathered: Sequence[Gathered]) -> None:
         """Add rows; those of a message that the broker sent again are left out if they were added before."""
         with self._writing() as connection:
-            known = Counter(mark for (mark,) in connection.execute("SELECT mark FROM messages"))
+            known = _Known(connection, [message.full_mark for message in gathered if message.again])
             for message in gathered:
-                if message.again and known[message.mark]:
-                    known[message.mark] -= 1
+                if message.again and known.has(message):
                     continue
-                known[message.mark] += 1
                 added = [(collection, row) for row in message.rows]
                 connection.executemany("INSERT INTO rows (collection, row) VALUES (?, ?)", added)
-                connection.execute("INSERT INTO messages (mark) VALUES (?)", [message.mark])
+                connection.execute("INSERT INTO messages (mark) VALUES (?)", [message.full_mark])
+                known.add(message)
             oldest = "SELECT max(number) FROM messages"
             connection.execute(f"DELETE FROM messages WHERE number <= ({oldest}) - ?", [REMEMBERED])  # noqa: S608
 
@@ -152,3 +162,31 @@ class Spool:
             yield
         except (sqlite3.Error, OSError) as error:  # locked, full, read-only, no database
             raise Unreachable(f"the rows in {self._file} cannot be kept: {error}") from error
+
+
+class _Known:
+    """Which messages that came again have their rows here already."""
+
+    def __init__(self, connection: sqlite3.Connection, again: Sequence[bytes]) -> None:
+        """``again`` are the marks of those that did. Without any, nothing is looked at: most writings have none."""
+        self._exactly: set[bytes] = set()
+        self._recent: Counter[bytes] = Counter()
+        if not again:
+            return
+        places = ",".join("?" * len(again))
+        found = connection.execute(f"SELECT mark FROM messages WHERE mark IN ({places})", again)  # noqa: S608
+        self._exactly.update(mark for (mark,) in found)
+        found = connection.execute("SELECT mark FROM messages ORDER BY number DESC LIMIT ?", [RECENT])
+        self._recent.update(mark[:_MARK_BYTES] for (mark,) in found)
+
+    def has(self, message: Gathered) -> bool:
+        """Each that is known stands for one that came again."""
+        recent = self._recent[message.mark] > 0
+        if recent:
+            self._recent[message.mark] -= 1
+        return recent or message.full_mark in self._exactly
+
+    def add(self, message: Gathered) -> None:
+        """Its rows are here now."""
+        self._exactly.add(message.full_mark)
+        self._recent[message.mark] += 1

@@ -63,11 +63,15 @@ class Backlog:
 
     def _replace(self, message: Message, topic_filter: str) -> bool:
         """Put a repeated message in the place of the one that waits here since a connection that is gone."""
-        for index, (waiting, _) in enumerate(self._line):
-            if waiting.topic == message.topic and waiting.payload == message.payload and waiting is not message:
-                self._line[index] = message, topic_filter
-                return True
-        return False
+        alike = [
+            (waiting.packet_id != message.packet_id, index)  # a broker may number anew when it starts
+            for index, (waiting, _) in enumerate(self._line)
+            if _says_the_same(waiting, message) and (waiting.packet_id == message.packet_id or not waiting.dup)
+        ]
+        if not alike:
+            return False
+        self._line[min(alike)[1]] = message, topic_filter
+        return True
 
     def _make_room(self, message: Message) -> bool:
         """Whether there is room for it, after dropping another if that is the policy."""
@@ -85,3 +89,7 @@ class Backlog:
     def _drop(self, message: Message) -> None:
         self.dropped += 1
         message.ack()
+
+
+def _says_the_same(waiting: Message, other: Message) -> bool:
+    return (waiting.topic, waiting.payload) == (other.topic, other.payload)

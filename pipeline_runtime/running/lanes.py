@@ -66,6 +66,7 @@ class _Emitted:
     topic: str = ""
     qos: int = 1  # never dropped
     dup: bool = False
+    packet_id: int = 0
 
     @property
     def payload(self) -> bytes:

@@ -17,6 +17,7 @@ class FedMessage:
     payload: bytes
     qos: int = 1
     dup: bool = False
+    packet_id: int = 0
     acknowledged: bool = False
 
     def ack(self) -> None:

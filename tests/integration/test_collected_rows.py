@@ -156,6 +156,25 @@ def exec(given):
     assert numbers(store) == Counter(range(20))
 
 
+async def test_a_connection_that_breaks_over_hundreds_of_messages_repeats_no_row(
+    broker: BrokerAddress, store: CollectionStore, url: str, scripted: ScriptedController, agent: AgentProcess
+) -> None:
+    """The broker sends again all that the worker had waiting, and long after their rows: each is known still."""
+    slow = "import time\ndef exec(given):\n    time.sleep(0.003)\n"
+    await scripted.want(pipelines=(keeping(scripted, behind=slow),))
+    await listening(scripted)
+    async with collecting(url, broker), connect(broker, "device") as device:
+        sending = asyncio.create_task(send(device, range(900)))
+        for rows in (100, 300):
+            await until(lambda: store.view("seen").rows >= rows, timeout_s=PATIENCE_S)  # noqa: B023 - asked at once
+            async with connect(broker, f"tidemill-{EDGE}-pipeline-keeping", clean_session=False):
+                pass  # ends the worker's connection, and takes nothing
+        await sending
+        await scripted.report(lambda report: sum(status.answered for status in report.pipelines) > 900)
+        await until(lambda: all(waiting_in(file) is None for file in kept_files(agent)), timeout_s=PATIENCE_S)
+    assert numbers(store) == Counter(range(900))
+
+
 async def test_kills_lose_nothing_and_repeat_nothing(
     broker: BrokerAddress, store: CollectionStore, url: str, scripted: ScriptedController, agent: AgentProcess
 ) -> None:

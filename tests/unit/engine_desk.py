@@ -31,6 +31,7 @@ class Letter:
     payload: bytes
     qos: int = 1
     dup: bool = False
+    packet_id: int = 0
     acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ack(self) -> None:
@@ -74,9 +75,9 @@ class Desk:
         """Nothing is under way."""
         return True
 
-    def hand_in(self, value: object, topic: str = "t/in", dup: bool = False) -> Letter:
+    def hand_in(self, value: object, topic: str = "t/in", *, dup: bool = False, packet_id: int = 0) -> Letter:
         """A message comes; bytes are a payload as it is, anything else becomes JSON."""
-        letter = Letter(topic, value if isinstance(value, bytes) else orjson.dumps(value), dup=dup)
+        letter = Letter(topic, value if isinstance(value, bytes) else orjson.dumps(value), dup=dup, packet_id=packet_id)
         for topic_filter, take in list(self.takes.items()):
             if matches(topic_filter, topic):
                 take(letter)

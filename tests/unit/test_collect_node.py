@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline_runtime.node_type import Fittings
 from pipeline_runtime.nodes.collect import NODE, Params
-from pipeline_runtime.outside.spool import FILE_NAME, REMEMBERED, Gathered, Spool
+from pipeline_runtime.outside.spool import FILE_NAME, RECENT, REMEMBERED, Gathered, Spool
 from schemas.collected import MAX_BATCH_BYTES, MAX_ROW_BYTES
 from schemas.errors import BadInput
 from tests.unit.engine_desk import Written, desk, until_acknowledged
@@ -36,8 +36,7 @@ def spool_in(state: Path, node: str = "keep") -> Iterator[Spool]:
 def rows_in(state: Path) -> list[object]:
     """What waits, in order."""
     with spool_in(state) as spool:
-        waiting = spool.oldest(10**9)
-        return [orjson.loads(row) for row in waiting.rows] if waiting else []
+        return rows_of(spool)
 
 
 async def test_a_message_is_a_row_and_a_list_is_rows(tmp_path: Path) -> None:
@@ -153,7 +152,7 @@ def test_batches_hold_every_row_once(tmp_path_factory: pytest.TempPathFactory, s
     file = tmp_path_factory.mktemp("spool") / FILE_NAME
     rows = [b"x" * size for size in sizes]
     with closing(Spool(file)) as spool:
-        spool.append("c", [Gathered(bytes(16), again=False, rows=(row,)) for row in rows])
+        spool.append("c", [Gathered(bytes(16), 0, again=False, rows=(row,)) for row in rows])
         taken: list[bytes] = []
         while waiting := spool.oldest(most):
             assert waiting.first == len(taken) + 1
@@ -163,7 +162,7 @@ def test_batches_hold_every_row_once(tmp_path_factory: pytest.TempPathFactory, s
         spool_id = spool.id
     assert taken == rows
     with closing(Spool(file)) as again:
-        again.append("c", [Gathered(bytes(16), again=False, rows=(b"1",))])
+        again.append("c", [Gathered(bytes(16), 0, again=False, rows=(b"1",))])
         assert (again.id, again.oldest(most)) == (spool_id, again.oldest(1))
         last = again.oldest(1)
         assert last is not None
@@ -173,7 +172,39 @@ def test_batches_hold_every_row_once(tmp_path_factory: pytest.TempPathFactory, s
 def test_only_so_many_messages_are_remembered(tmp_path: Path) -> None:
     """The file does not grow with messages whose rows are gone."""
     with closing(Spool(tmp_path / FILE_NAME)) as spool:
-        for number in range(3 * REMEMBERED):
-            spool.append("c", [Gathered(number.to_bytes(16), again=False, rows=())])
+        for _ in range(3):
+            spool.append("c", [said(number, number) for number in range(REMEMBERED)])
         (count,) = spool._connection.execute("SELECT count(*) FROM messages").fetchone()
     assert count == REMEMBERED
+
+
+def said(text: int, packet_id: int, *, again: bool = False) -> Gathered:
+    """A message with a row."""
+    return Gathered(text.to_bytes(16), packet_id, again, (b"%d" % text,))
+
+
+def test_messages_are_known_by_their_packet_ids(tmp_path: Path) -> None:
+    """However many were sent without an acknowledgement; others that say the same are others."""
+    with closing(Spool(tmp_path / FILE_NAME)) as spool:
+        spool.append("c", [said(number % 7, number) for number in range(2000)])
+        for first in range(0, 2000, 100):
+            spool.append("c", [said(number % 7, number, again=True) for number in range(first, first + 100)])
+        assert rows_of(spool) == [number % 7 for number in range(2000)]
+        spool.append("c", [said(8, 1)] + [said(9, 2)] * RECENT)
+        spool.append("c", [said(8, 3, again=True)])
+        assert rows_of(spool)[-1] == 8
+
+
+def test_the_newest_messages_are_known_without_their_packet_ids(tmp_path: Path) -> None:
+    """A broker may number anew when it starts: as many are left out as are here."""
+    with closing(Spool(tmp_path / FILE_NAME)) as spool:
+        spool.append("c", [said(1, 11), said(1, 12), said(2, 13)])
+        spool.append("c", [said(1, 1, again=True), said(1, 2, again=True), said(1, 3, again=True)])
+        spool.append("c", [said(4, 4), said(4, 4, again=True), said(2, 5, again=True)])
+        assert rows_of(spool) == [1, 1, 2, 1, 4]
+
+
+def rows_of(spool: Spool) -> list[object]:
+    """All of them."""
+    waiting = spool.oldest(10**9)
+    return [orjson.loads(row) for row in waiting.rows] if waiting else []

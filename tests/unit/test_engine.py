@@ -479,6 +479,17 @@ async def test_a_repeated_message_takes_the_place_of_the_one_that_waits() -> Non
         assert not lost.acknowledged.is_set()  # its connection is gone
 
 
+async def test_repeated_messages_that_say_the_same_take_each_its_own_place() -> None:
+    """By their packet ids."""
+    async with desk([IN, work("a", "n0", rounds=3), pub("n0")], work_type(Counter()), queue={"in_flight": 1}) as on:
+        first, *lost = [on.hand_in("same", packet_id=number) for number in range(1, 4)]
+        await asyncio.sleep(0)
+        again = [on.hand_in("same", packet_id=number, dup=True) for number in (2, 3)]
+        await until_acknowledged([first, *again])
+        assert on.bodies() == ["same"] * 3
+        assert not any(letter.acknowledged.is_set() for letter in lost)
+
+
 async def test_nodes_are_opened_before_and_closed_after_their_messages() -> None:
     """A swap opens the new nodes first, and closes the old ones when the last run that uses them has ended."""
     asked: Counter[str] = Counter()
