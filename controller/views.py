@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter
 from sqlmodel import Session
 
+from controller.rollouts.contents import wanted_pipeline
 from controller.runs.places import absence_of
 from controller.runs.steps import Run
 from controller.stores.edges import labels_of, list_edges, report_of
@@ -85,13 +86,27 @@ def pipeline_view(session: Session, name: str) -> PipelineView:
     """A pipeline, and how it does on each edge that reports it."""
     row = get_pipeline(session, name=name)
     edges: dict[str, PipelineStatus] = {}
+    absent: dict[str, str] = {}
     for edge in list_edges(session):
         report = report_of(edge)
         for status in report.pipelines if report else ():
             if status.name == name:
                 edges[edge.name] = status
-    spec = PipelineSpec.model_validate_json(row.spec)
-    return PipelineView(spec=spec, version=row.version, created_at=row.created_at, edges=edges)
+                if absence := absence_of(online=edge.online, since=edge.since, reported_at=edge.reported_at):
+                    absent[edge.name] = absence
+    waits = ""
+    try:
+        wanted_pipeline(session, name)
+    except LookupError as error:
+        waits = str(error.args[0])
+    return PipelineView(
+        spec=PipelineSpec.model_validate_json(row.spec),
+        version=row.version,
+        created_at=row.created_at,
+        edges=edges,
+        absent=absent,
+        waits=waits,
+    )
 
 
 def pipeline_version_views(session: Session, name: str) -> list[PipelineVersionView]:

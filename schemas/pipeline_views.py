@@ -17,7 +17,9 @@ class PipelineView(View):
     spec: PipelineSpec
     version: int
     created_at: AwareDatetime
-    edges: dict[str, PipelineStatus] = {}
+    edges: dict[str, PipelineStatus] = {}  # as each of them said last
+    absent: dict[str, str] = {}  # those of them that cannot be asked now, and why
+    waits: str = ""  # for what, before it can be deployed anywhere
 
 
 class DeadLetterView(View):

@@ -77,6 +77,8 @@ class PipelineStatus(_Status):
     version: PositiveInt
     state: PipelineState
     reason: str = ""
+    since: AwareDatetime | None = None  # when it came into this state
+    failed_at: AwareDatetime | None = None  # when a message failed last, of what answers now
     content_id: str = ""  # of what answers now, as the manifest named it
     returned: Returned | None = None  # from what is wanted, or was until the manifest changed
     since_swap: SinceSwap | None = None  # None: nothing answers

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from controller.http.services import Parts
 from controller.views import pipeline_view
-from schemas.errors import BadInput
+from schemas.errors import BadInput, NotFound, Unreachable
 from schemas.names import EdgeName
 from schemas.outcomes import MOST_OUTCOMES
 from schemas.pipelines import Outcome
@@ -27,5 +27,10 @@ async def outcomes(
     edges = sorted(view.edges)
     if edge is None and len(edges) != 1:
         raise BadInput(f"say which edge: {name} runs on {', '.join(edges) or 'none'}")
-    told = await parts.outcomes.ask(edge or edges[0], name, limit)
+    asked = edge or edges[0]
+    if asked not in edges:
+        raise NotFound(f"{name} does not run on {asked}: it runs on {', '.join(edges) or 'no edge'}")
+    if asked in view.absent:
+        raise Unreachable(f"{asked} {view.absent[asked]}")
+    told = await parts.outcomes.ask(asked, name, limit)
     return Page(items=told.outcomes)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session
 
-from controller.stores.models import resolve
+from controller.stores.models import resolve, version_rows
 from controller.stores.serving import newest_library, newest_pipeline
 from pipeline_runtime.compiling.steps import links_of
 from pipeline_runtime.installed import node_types
 from schemas.deployments import DeploymentSpec
 from schemas.fleet import LibrarySpec
 from schemas.manifest import WantedHealth, WantedModel, WantedPipeline
-from schemas.names import BlobRef, FileRef, ModelRef
+from schemas.names import BlobRef, FileRef, ModelRef, model_ref
 from schemas.pipelines import PipelineSpec
 
 
@@ -81,7 +81,10 @@ def _shadow(session: Session, pipeline: WantedPipeline, ref: ModelRef, candidate
 def _model(session: Session, ref: ModelRef) -> WantedModel:
     found = resolve(session, ref=ref)
     if found is None:
-        raise LookupError(f"waits for the first version of model {ref}")
+        model, _ = model_ref(ref)
+        if not version_rows(session, model=model):
+            raise LookupError(f"waits for the first version of model {model}")
+        raise LookupError(f"waits for {ref}: model {model} has no such version or alias")
     card, blob = found
     return WantedModel(name=card.name, version=card.version, card=blob)
 

@@ -36,4 +36,5 @@ def status_of(
     if behind and state is PipelineState.LISTENING:
         state = PipelineState.DEGRADED
     reason = "; ".join(filter(None, [*reasons, *shadows]))
-    return running.model_copy(update={"state": state, "reason": reason, "returned": returned})
+    since = running.since if state is running.state else None
+    return running.model_copy(update={"state": state, "since": since, "reason": reason, "returned": returned})

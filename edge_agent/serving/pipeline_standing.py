@@ -1,10 +1,20 @@
 """What is known of a pipeline: told by the worker it has, and counted over those it had."""
 
+from datetime import UTC, datetime
+
 from edge_agent.serving.replicas import pipeline_of
 from edge_agent.worker.worker_protocol import WorkerStatus
 from schemas.report import PipelineState, PipelineStatus
 
-_NOTHING = {"received": 0, "answered": 0, "failed": 0, "dropped": 0, "nodes": {}, "since_swap": None}
+_NOTHING: dict[str, object] = {
+    "failed_at": None,
+    "received": 0,
+    "answered": 0,
+    "failed": 0,
+    "dropped": 0,
+    "nodes": {},
+    "since_swap": None,
+}
 
 
 class Standing:
@@ -12,13 +22,15 @@ class Standing:
 
     def __init__(self, name: str) -> None:
         self.told = WorkerStatus(state=PipelineState.STARTING)
+        self._since = datetime.now(UTC)  # of the state
         self._name = name
         self._past = self.told  # of its counters alone
         self._restarts = 0
 
     def tell(self, status: WorkerStatus) -> bool:
         """Take what the worker says; whether there is more news in it than its counters."""
-        before, self.told = self.told, status
+        before = self.told
+        self._change(status)
         return before.model_copy(update=_NOTHING) != status.model_copy(update=_NOTHING)
 
     def worker_ended(self, reason: str) -> str:
@@ -27,13 +39,13 @@ class Standing:
             reason = self.told.reason
         self._past = self._sum()
         self._restarts += 1
-        self.told = WorkerStatus(state=PipelineState.FAILED, reason=reason)
+        self._change(WorkerStatus(state=PipelineState.FAILED, reason=reason))
         return reason
 
     def worker_replaced(self) -> None:
         """The worker was ended to start another one."""
         self._past = self._sum()
-        self.told = WorkerStatus(state=PipelineState.STARTING)
+        self._change(WorkerStatus(state=PipelineState.STARTING))
 
     def status(self, wanted_version: int) -> PipelineStatus:
         """What the report says."""
@@ -43,6 +55,8 @@ class Standing:
             version=self.told.version or wanted_version,
             state=self.told.state,
             reason=self.told.reason,
+            since=self._since,
+            failed_at=self.told.failed_at,
             content_id=self.told.content_id,
             since_swap=self.told.since_swap,
             models=self.told.models,
@@ -53,6 +67,11 @@ class Standing:
             nodes=self.told.nodes,
             restarts=self._restarts,
         )
+
+    def _change(self, told: WorkerStatus) -> None:
+        if told.state is not self.told.state:
+            self._since = datetime.now(UTC)
+        self.told = told
 
     def _sum(self) -> WorkerStatus:
         return WorkerStatus(

@@ -43,6 +43,7 @@ def together(statuses: Sequence[PipelineStatus]) -> PipelineStatus:
         counter: sum(getattr(status, counter) for status in statuses)
         for counter in ("received", "answered", "failed", "dropped", "restarts")
     }
+    sums["failed_at"] = max((status.failed_at for status in statuses if status.failed_at), default=None)
     return worst.model_copy(
         update={**sums, "reason": reason, "since_swap": _since_swap(statuses)} | _answering(statuses)
     )

@@ -198,6 +198,7 @@ class _Serving:
         return WorkerStatus(
             state=state,
             reason=trouble or "; ".join([*failures, *left_out]),
+            failed_at=counters.failed_at,
             version=served.version if served else 0,
             content_id=served.content_id if served else "",
             unloadable=self._unloadable,

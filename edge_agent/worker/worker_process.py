@@ -115,4 +115,4 @@ async def worker_process(pipeline: str, mark_fd: int) -> AsyncIterator[WorkerPro
 
 def _why(code: int, last_words: str) -> str:
     how = f"it ended with exit code {code}" if code >= 0 else f"it was killed by {signal.Signals(-code).name}"
-    return f"{how}: {last_words}" if last_words else how
+    return f"{how}; it wrote last: {last_words}" if last_words else how

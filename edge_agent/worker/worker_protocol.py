@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, field_serializer
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    field_serializer,
+)
 
 from schemas.broker import BrokerAddress
 from schemas.names import LibraryName, ModelRef, Name
@@ -121,6 +130,7 @@ class WorkerStatus(_Line):
     line: Literal["status"] = "status"
     state: PipelineState
     reason: str = ""
+    failed_at: AwareDatetime | None = None  # when a message failed last
     version: NonNegativeInt = 0  # of the pipeline that answers now; 0: none yet
     content_id: str = ""  # of what answers now
     unloadable: str = ""  # the content_id of what was ordered last, if it could not be loaded

@@ -180,7 +180,7 @@ class Engine:
         failure = run.failure
         self.counters.failed += 1
         ways.failed += 1
-        self.counters.last_failure = str(failure)
+        self.counters.last_failure, self.counters.failed_at = str(failure), datetime.now(UTC)
         log.info("message failed", extra={"node": failure.node, "reason": failure.reason})
         if run.lane.stops_at(failure.node):
             self._stop(run)
@@ -230,6 +230,7 @@ class Engine:
         self.loaded = loaded
         loaded.since = datetime.now(UTC)
         self.counters.last_failure = self.stopped = ""  # of the pipeline before
+        self.counters.failed_at = None
         self.backlog.follow(loaded.plan.queue)
         filters = set(loaded.plan.filters.values())  # of others, runs in flight keep hold themselves
         self._orders = {topic_filter: self._orders.get(topic_filter, Orders()) for topic_filter in filters}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from schemas.pipelines import NodeFigures
 
@@ -16,6 +17,7 @@ class Counters:
     answered: int = 0
     failed: int = 0
     last_failure: str = ""  # node and reason
+    failed_at: datetime | None = None  # when that was
 
 
 @dataclass(slots=True)

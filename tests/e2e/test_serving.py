@@ -5,6 +5,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+from schemas.errors import NotFound, Unreachable
 from schemas.report import PipelineState, PipelineStatus
 from schemas.runs import RunState
 from tests.e2e.world import READINGS, World, job, until
@@ -114,8 +117,8 @@ def counted(world: World, messages: int) -> PipelineStatus | None:
 
 
 async def test_what_became_of_the_last_messages_can_be_seen(world: World) -> None:
-    """`pipeline trace` shows what each node made of them, newest first, and which one failed."""
-    await world.add_edge()
+    """`pipeline trace` shows what each node made of them, newest first, and which failed; or that the edge is away."""
+    edge = await world.add_edge()
     await deploy(world)
     async with world.device() as link:
         answers = await link.subscribe("plant/answer", qos=1)
@@ -134,8 +137,20 @@ async def test_what_became_of_the_last_messages_can_be_seen(world: World) -> Non
     ]
     results = {node.node: node.result for node in answered.nodes}
     assert (json.loads(results["number"])["id"], answered.topic) == (1, "plant/ask")
-    figures = (await until(lambda: counted(world, 2), "the edge to report both")).nodes
+    status = await until(lambda: counted(world, 2), "the edge to report both")
+    figures = status.nodes
     assert (figures["predict"].ran, figures["predict"].failed, figures["out"].ran) == (1, 1, 1)
+    assert status.since is not None
+    assert status.failed_at is not None
+    assert status.failed_at > status.since
+    with pytest.raises(NotFound, match="scoring does not run on press-9: it runs on press-1"):
+        await asyncio.to_thread(world.client.outcomes, "scoring", edge="press-9", limit=5)
+    assert world.client.pipeline("scoring").absent == {}
+    edge.kill()
+    await world.until_online(online=False)
+    with pytest.raises(Unreachable, match="press-1 is offline since 20"):
+        await asyncio.to_thread(world.client.outcomes, "scoring", edge=None, limit=5)
+    assert world.client.pipeline("scoring").absent["press-1"].startswith("is offline since 20")
 
 
 async def test_answers_flow_while_a_large_output_travels(world: World) -> None:

@@ -10,14 +10,25 @@ if TYPE_CHECKING:
     from schemas.pipeline_changes import FieldChange, PipelineChanges
     from schemas.pipeline_views import PipelineVersionView, PipelineView
     from schemas.pipelines import NodeSpec, PipelineSpec
+    from schemas.report import PipelineStatus
 
 
 def edges_of(pipeline: "PipelineView") -> str:
     """How it does on each edge, a line each."""
-    return "\n".join(
-        f"{edge}: {status.state} version {status.version}, {status.answered} of {status.received} answered, "
-        f"{status.failed} failed {status.reason}".rstrip()
-        for edge, status in pipeline.edges.items()
+    return "\n".join(_absence(edge, pipeline) + _standing(status).rstrip() for edge, status in pipeline.edges.items())
+
+
+def _absence(edge: str, pipeline: "PipelineView") -> str:
+    why = pipeline.absent.get(edge)
+    return f"{edge} {why}; it said last: " if why else f"{edge}: "
+
+
+def _standing(status: "PipelineStatus") -> str:
+    since = f" since {ago(status.since)}" if status.since else ""
+    failed = f"{status.failed} failed" + (f", the last {ago(status.failed_at)}" if status.failed_at else "")
+    return (
+        f"{status.state} version {status.version}{since}, {status.answered} of {status.received} answered, "
+        f"{failed} {status.reason}"
     )
 
 
@@ -43,7 +54,7 @@ COLUMNS: Columns["PipelineView"] = {
     "NAME": lambda pipeline: pipeline.spec.name,
     "VERSION": lambda pipeline: pipeline.version,
     "CREATED": lambda pipeline: ago(pipeline.created_at),
-    "EDGES": edges_of,
+    "EDGES": lambda pipeline: "\n".join(filter(None, [edges_of(pipeline), pipeline.waits])),
 }
 FIELDS: Columns["PipelineView"] = {
     "name": lambda pipeline: pipeline.spec.name,
@@ -51,6 +62,7 @@ FIELDS: Columns["PipelineView"] = {
     "created": lambda pipeline: ago(pipeline.created_at),
     "nodes": lambda pipeline: nodes_of(pipeline.spec),
     "dead letters": lambda pipeline: pipeline.spec.dead_letters,
+    "waits": lambda pipeline: pipeline.waits.removeprefix("waits "),
     "edges": edges_of,
     "figures": figures_of,
 }
