@@ -158,6 +158,8 @@ class NodeType(Generic[P]):
     may_skip: bool = False  # it may give SKIPPED of itself
     keeps_state: bool = False  # in ``Fittings.state``: the old one is closed before the new one of that id is opened
     branches: Callable[[P], tuple[str, ...]] = _no_branches  # the names of its branches; behind them stands ``id.name``
+    only_as_root: frozenset[str] = frozenset()  # parameters that mean something only without inputs
+    only_with_inputs: frozenset[str] = frozenset()  # and those that mean something only with them
 
 
 class Registry:

@@ -1,6 +1,7 @@
 """What is wrong with a document, in the words of who wrote it rather than in pydantic's. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 Part = int | str
@@ -59,22 +60,25 @@ def _same(place: Sequence[Part], other: Sequence[Part]) -> int:
     return next((at for at, (one, two) in enumerate(zip(place, other, strict=False)) if one != two), len(other))
 
 
-def mistake_text(mistake: Mapping[str, Any]) -> str:
+def mistake_text(mistake: Mapping[str, Any], known: Sequence[str] = ()) -> str:
     """What is wrong there, and what belongs there instead.
 
     Args:
         mistake: One of a ValidationError's ``errors()``.
+        known: The keys that may stand there, where the caller can tell.
     """
     kind, given = mistake["type"], mistake.get("input")
     match kind:
         case "extra_forbidden":
-            return "no such key"
+            return f"no such key{_instead(str(mistake['loc'][-1]), known)}"
         case "missing":
             return "is needed"
         case "tuple_type":
             return "is no list: write [one, another], or each in a line of its own behind a dash"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "is no mapping of keys to values"
+        case "too_short":
+            return f"needs at least {mistake['ctx']['min_length']}, and has {mistake['ctx']['actual_length']}"
         case "string_type" if isinstance(given, bool | int | float):
             return f"{given} is no text; put it in quotes"
         case "timezone_aware" | "datetime_from_date_parsing" | "datetime_parsing" | "datetime_type":
@@ -83,3 +87,10 @@ def mistake_text(mistake: Mapping[str, Any]) -> str:
             return f"{given!r} does not fit {mistake['ctx']['pattern']}"
         case _:
             return str(mistake["msg"]).removeprefix("Value error, ")
+
+
+def _instead(key: str, known: Sequence[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are {', '.join(known)}" if known else ""

@@ -12,8 +12,10 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     StringConstraints,
-    model_validator,
+    ValidationError,
+    field_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from schemas.names import Duration, Identifier, Name
 from schemas.topics import check_topic
@@ -152,10 +154,16 @@ class PipelineSpec(Written):
         """The topic that failed messages are published on."""
         return self.dead_letter_topic or f"{self.name}/dead_letters"
 
-    @model_validator(mode="after")
-    def _unique_ids(self) -> "PipelineSpec":
-        ids = [node.id for node in self.nodes]
-        twice = sorted({node_id for node_id in ids if ids.count(node_id) > 1})
-        if twice:
-            raise ValueError(f"two nodes have the id {', '.join(twice)}")
-        return self
+    @field_validator("nodes")
+    @classmethod
+    def _unique_ids(cls, nodes: tuple[NodeSpec, ...]) -> tuple[NodeSpec, ...]:
+        """Errors of its own rather than one, since each has the place of the node that is to have another id."""
+        first: dict[str, int] = {}
+        taken: list[InitErrorDetails] = []
+        for index, node in enumerate(nodes):
+            if first.setdefault(node.id, index) != index:
+                error = PydanticCustomError("id_taken", "nodes[{first}] has this id already", {"first": first[node.id]})
+                taken.append(InitErrorDetails(type=error, loc=(index, "id"), input=node.id))
+        if taken:
+            raise ValidationError.from_exception_data(cls.__name__, taken)
+        return nodes

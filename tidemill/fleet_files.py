@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from schemas.errors import BadInput
 from schemas.fleet import Fleet, FleetDocument
 from schemas.jobs import JobSpec
+from schemas.known_keys import Schema, keys_at
 from schemas.mistakes import mistake_text, node_text, own_mistakes, place_of, place_text
 from schemas.names import BlobRef, FileRef
 from tidemill.yaml_places import PlacedDocument, read_documents
@@ -88,9 +89,8 @@ def _problem(placed: PlacedDocument, detail: ErrorDetails) -> str:
 def _message(detail: ErrorDetails, data: object) -> str:
     match detail["type"]:
         case "extra_forbidden":
-            key = str(detail["loc"][-1])
-            near = difflib.get_close_matches(key, [known for known in _known_keys() if known != key], n=1)
-            return mistake_text(detail) + (f"; did you mean {near[0]}?" if near else "")
+            kind, *path = detail["loc"]
+            return mistake_text(detail, keys_at(_schema(), (kind, *place_of(path[:-1]))))
         case "union_tag_not_found":
             return f"has no kind; write one of {', '.join(KINDS)}"
         case "union_tag_invalid":
@@ -104,10 +104,8 @@ def _message(detail: ErrorDetails, data: object) -> str:
 
 
 @cache
-def _known_keys() -> tuple[str, ...]:
-    """The keys of all documents, at any level: enough to guess a typing mistake."""
-    definitions = _DOCUMENT.json_schema()["$defs"].values()
-    return tuple(key for definition in definitions for key in definition.get("properties", {}))
+def _schema() -> Schema:
+    return _DOCUMENT.json_schema()
 
 
 def with_folders(document: Part, folder: Path) -> Part:

@@ -1,4 +1,4 @@
-"""What a pipeline must say that its graph alone does not tell."""
+"""What a pipeline says beside its graph: whether it is enough, and whether it fits the graph."""
 
 from collections.abc import Iterator, Mapping
 
@@ -38,3 +38,15 @@ def lost_replies(spec: PipelineSpec, steps: Mapping[str, Step]) -> Iterator[Find
         if spec.replicas > 1 and step.inputs and step.links.subscribes and not step.links.correlated:
             message = f"each of the {spec.replicas} replicas gets every reply: say with `correlate` which it waits for"
             yield Finding(node_id, "correlate", message)
+
+
+def idle_parameters(steps: Mapping[str, Step]) -> Iterator[Finding]:
+    """Tell of parameters that mean nothing where their node stands, so that nobody relies on them."""
+    for node_id, step in steps.items():
+        if step.inputs:
+            names, message = step.type.only_as_root, "means nothing on a node with inputs: write it on the root, or not"
+        else:
+            names = step.type.only_with_inputs
+            message = "means nothing on a node without inputs: leave it out, or give the node `inputs`"
+        given = sorted(names & step.params.model_fields_set)
+        yield from (Finding(node_id, name, message) for name in given if getattr(step.params, name) is not None)

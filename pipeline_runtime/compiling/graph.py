@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Container, Iterator, Mapping
 
-from pipeline_runtime.compiling.declarations import bad_queue, lost_replies, undeclared_joins
+from pipeline_runtime.compiling.declarations import bad_queue, idle_parameters, lost_replies, undeclared_joins
 from pipeline_runtime.compiling.order import NodeOrder
 from pipeline_runtime.compiling.plan import Plan, Step
 from pipeline_runtime.compiling.problems import BadPipeline, Finding
@@ -26,6 +26,7 @@ def compile(spec: PipelineSpec, registry: Registry) -> Plan:  # noqa: A001 - the
     findings = [finding for faults in read.values() if isinstance(faults, list) for finding in faults]
     findings += [*_bad_inputs(spec), *_cycles(order), *topic_clashes(list(steps.values()), spec.dead_letters)]
     findings += [finding for step in steps.values() for finding in _bad_branches(step, steps)]
+    findings += idle_parameters(steps)
     if not findings:  # else what hangs loose may hang on what is wrong already
         findings += [*_loose_ends(order, steps), *undeclared_joins(spec, order, steps)]
         findings += [*bad_queue(spec, steps), *lost_replies(spec, steps)]

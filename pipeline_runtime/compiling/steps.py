@@ -1,12 +1,16 @@
 """Turns what a person wrote of a node into a step with checked parameters."""
 
 from difflib import get_close_matches
+from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline_runtime.compiling.plan import Source, Step
 from pipeline_runtime.compiling.problems import Finding
-from pipeline_runtime.node_type import Links, Registry
+from pipeline_runtime.node_type import Links, NodeType, Registry
+from schemas.known_keys import keys_at
+from schemas.mistakes import mistake_text, own_mistakes, place_of, place_text
 from schemas.pipelines import NodeSpec, OnError
 
 
@@ -18,8 +22,7 @@ def read_step(node: NodeSpec, registry: Registry, on_error: OnError) -> Step | l
     try:
         params = node_type.params.model_validate(node.params)
     except ValidationError as error:
-        known = ", ".join(node_type.params.model_fields)
-        return [_finding(node.id, dict(fault), known) for fault in error.errors(include_url=False)]
+        return [_finding(node, node_type, fault) for fault in own_mistakes(error.errors(include_url=False))]
     inputs = tuple(Source(*ref.split(".")) for ref in node.inputs)
     return Step(node.id, node_type, params, inputs, node.join or "all", node.on_error or on_error)
 
@@ -42,11 +45,10 @@ def _what_to_do(name: str, registry: Registry) -> str:
     return f"{meant} If a package adds it, install the package on the controller and on the edges, and restart them"
 
 
-def _finding(node_id: str, fault: dict[str, object], known: str) -> Finding:
-    place = fault["loc"] if isinstance(fault["loc"], tuple) else ()
-    field = ".".join(str(part) for part in place)
-    if fault["type"] == "extra_forbidden":
-        return Finding(node_id, field, f"{field!r} is no parameter of this type; it has {known}")
-    if fault["type"] == "missing":
-        return Finding(node_id, field, f"{field!r} is missing")
-    return Finding(node_id, field, str(fault["msg"]).removeprefix("Value error, "))
+def _finding(node: NodeSpec, node_type: NodeType[Any], fault: ErrorDetails) -> Finding:
+    """What is wrong with a parameter, told as what is wrong with the keys of every node is."""
+    place = place_of(fault["loc"])
+    known = keys_at(node_type.params.model_json_schema(), place[:-1])
+    if len(place) == 1:
+        known += tuple(NodeSpec.model_fields)  # stand beside the parameters, and are mistyped as often
+    return Finding(node.id, place_text(place), mistake_text(fault, known))

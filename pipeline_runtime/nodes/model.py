@@ -2,15 +2,33 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
+from schemas.mistakes import kind_tag
 from schemas.names import ModelRef
 
 Place = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=500)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
-Labels = Names | Annotated[dict[int, str], Field(min_length=1)]
+_LIST, _MAPPING = kind_tag("list"), kind_tag("mapping")
+
+
+def _kind(value: object) -> str | None:
+    if isinstance(value, list | tuple):
+        return _LIST
+    return _MAPPING if isinstance(value, dict) else None
+
+
+Labels = Annotated[
+    Annotated[Names, Tag(_LIST)] | Annotated[dict[int, str], Field(min_length=1), Tag(_MAPPING)],
+    Discriminator(
+        _kind,
+        custom_error_type="no_labels",
+        custom_error_message="is no list of names, and no mapping of numbers to names",
+    ),
+]
+"""The names of classes by their index; whoever writes it wrongly is told of the form that they chose."""
 
 
 class Batch(BaseModel):

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Hashable, Mapping
 from functools import lru_cache, partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from pipeline_runtime.broker import Message
 from pipeline_runtime.node_type import Fittings, Links, NodeParams, NodeType, RootNode
@@ -33,7 +33,10 @@ class Params(NodeParams):
     format: Annotated[Format, Field(description="How the payload is read.")] = "json"
     order_by: Annotated[
         FieldPath | None,
-        Field(description="A named level or a field: only messages with the same value wait for each other's answers."),
+        Field(
+            description="Without inputs: a named level or a field; only messages with the same value wait for each "
+            "other's answers."
+        ),
     ] = None
     timeout_s: Annotated[Duration, Field(description="With inputs: how long to wait for the message.")] = 60.0
     correlate: Annotated[
@@ -41,8 +44,16 @@ class Params(NodeParams):
         Field(description="With inputs: the named level or field of the reply that tells which question it answers."),
     ] = None
     correlate_with: Annotated[
-        FieldPath | None, Field(description="Where the same value stands in the inputs; by default at the same place.")
+        FieldPath | None,
+        Field(description="With `correlate`: where the same value stands in the inputs; by default at the same place."),
     ] = None
+
+    @field_validator("correlate_with")
+    @classmethod
+    def _compared(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if path is not None and info.data.get("correlate", "") is None:  # one that is wrong is told of already
+            raise ValueError("means nothing without `correlate`, which says where the value stands in the reply")
+        return path
 
     def links(self) -> Links:
         """The topic it listens to."""
@@ -117,4 +128,6 @@ NODE = NodeType(
     doc="Starts a run with each message of a topic; with inputs, waits for the next message once they are there.",
     example="{id: in, type: mqtt_sub, topic: iris/read}",
     starts_runs=True,
+    only_as_root=frozenset({"order_by"}),
+    only_with_inputs=frozenset({"timeout_s", "correlate", "correlate_with"}),
 )

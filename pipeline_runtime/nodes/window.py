@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pipeline_runtime.language.expressions import ExpressionText
 from pipeline_runtime.node_type import Fittings, Node, NodeParams, NodeType
@@ -57,6 +57,13 @@ class Params(NodeParams):
         {}, description="What a window gives beside its key, its beginning, its end and its count."
     )
 
+    @field_validator("every", mode="before")
+    @classmethod
+    def _counted_in_rows(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and info.data.get("count") is not None:
+            raise ValueError(f"with `count`, a number of rows, such as 1, and {value!r} is a time; or give `size`")
+        return value
+
     @property
     def grid(self) -> Grid:
         """Where windows begin and end: in microseconds, or with ``count`` in rows."""
@@ -74,6 +81,8 @@ class Params(NodeParams):
         self._check_grid()
         if self.time is None and self.late is not None:
             raise ValueError("late: rows are only late with a `time` of their own")
+        if self.time is None and self.ahead is not None and "ahead" in self.model_fields_set:
+            raise ValueError("ahead: rows are only ahead of the clock with a `time` of their own")
         if self.count is not None and self.time is not None:
             raise ValueError("time: a window of `count` rows takes them as they come")
         if self.idle is not None and self.size is not None and self.time is None:

@@ -229,7 +229,11 @@ MISTAKES: dict[str, tuple[Make, str, str]] = {
     ),
     "cycle": (lambda _: [node(1, inputs=["tell"])], "documents[0].nodes[1].inputs", "ask -> tell -> ask"),
     "unknown node type": (lambda _: [node(0, type="mqtt_sbu")], "documents[0].nodes[0].type", "mqtt_sbu"),
-    "unknown parameter": (lambda _: [node(0, topik="a")], "documents[0].nodes[0].topik", "topik"),
+    "unknown parameter": (
+        lambda _: [node(0, topik="a")],
+        "documents[0].nodes[0].topik",
+        "no such key; did you mean topic?",
+    ),
     "input that is no node": (lambda _: [node(1, inputs=["inn"])], "documents[0].nodes[1].inputs", "'inn'"),
     "unknown model": (
         lambda _: [node(1, model="great")],

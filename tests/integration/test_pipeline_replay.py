@@ -93,7 +93,7 @@ def test_a_message_that_fails_ends_the_test_with_1(folder: Path) -> None:
         (("", ""), [], "say with --topic what the message comes on; the pipeline takes t/+/in", 2),
         (("", ""), ["--topic", "u"], "--topic u: the pipeline takes t/+/in", 2),
         (("", ""), ["--topic", "t/a/in", "--input", "none"], "there is no file none", 3),
-        (("type: model,", "type: modle,"), ["--topic", "t/a/in"], "p.yaml:4: node 'predict': there is no node", 2),
+        (("type: model,", "type: modle,"), ["--topic", "t/a/in"], "p.yaml:4: nodes[1].type: node 'predict': there", 2),
     ],
 )
 def test_what_cannot_be_tried_is_said(

@@ -68,8 +68,8 @@ async def test_a_file_is_run_until_a_signal_ends_it(
 @pytest.mark.parametrize(
     ("change", "options", "says"),
     [
-        (("type: model,", "type: modle,"), [], "p.yaml:4: node 'predict': there is no node type 'modle'; did you mean"),
-        (("inputs: [in]}", "inputs: [inn]}"), [], "p.yaml:4: node 'predict': 'inn' is no node of this pipeline"),
+        (("type: model,", "type: modle,"), [], "p.yaml:4: nodes[1].type: node 'predict': there is no node type 'm"),
+        (("inputs: [in]}", "inputs: [inn]}"), [], "p.yaml:4: nodes[1].inputs: node 'predict': 'inn' is no node"),
         (("name: p", "nome: p"), [], "p.yaml:1: nome: "),
         (("{id: in, type: mqtt_sub", "{id: in, type: [mqtt_sub"), [], "p.yaml:6: not YAML"),
         (("", ""), ["--model", "m=m.onnx"], "refers to pipelib_x: add --library pipelib_x=FILE"),

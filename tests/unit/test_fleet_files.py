@@ -100,6 +100,12 @@ IN_OUT = "(document 1, Pipeline p) nodes[1]"
             4,
             "(document 1, Pipeline p) nodes[0].type: node 'in': is needed",
         ),
+        (
+            PIPELINE + "  - {id: out, type: mqtt_pub, topic: c, inputs: [in]}\n",
+            6,
+            "(document 1, Pipeline p) nodes[2].id: node 'out': nodes[1] has this id already",
+        ),
+        (PIPELINE + "queu: {}\n", 6, "(document 1, Pipeline p) queu: no such key; did you mean queue?"),
     ],
 )
 def test_a_mistake_in_a_pipeline_names_its_node(tmp_path: Path, text: str, line: int, complaint: str) -> None:

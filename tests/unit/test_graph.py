@@ -13,6 +13,8 @@ from schemas.pipelines import NodeSpec, PipelineSpec
 Written = Mapping[str, object]
 SUB: Written = {"id": "in", "type": "mqtt_sub", "topic": "t/in"}
 PUB: Written = {"id": "out", "type": "mqtt_pub", "topic": "t/out", "inputs": ["in"]}
+REPLY: Written = {"id": "reply", "type": "mqtt_sub", "topic": "t/reply", "inputs": ["in"]}
+WINDOW: Written = {"id": "window", "type": "window", "inputs": ["in"]}
 
 
 def spec(*nodes: Written, **more: str) -> PipelineSpec:
@@ -125,3 +127,38 @@ def test_a_pipeline_does_not_take_its_own_dead_letters() -> None:
     """A failing message must not come back as a new one."""
     assert "dead letters" in problems({**SUB, "topic": "p/#"}, PUB)["nodes[0].topic"]
     assert "dead letters" in problems(SUB, PUB, dead_letter_topic="t/in")["nodes[0].topic"]
+
+
+@pytest.mark.parametrize(
+    ("node", "where", "says"),
+    [
+        ({**SUB, "timeout_s": 60}, "nodes[0].timeout_s", "means nothing on a node without inputs"),
+        ({**SUB, "correlate": "a"}, "nodes[0].correlate", "means nothing on a node without inputs"),
+        ({**SUB, "correlate_with": "a", "correlate": "b"}, "nodes[0].correlate_with", "on a node without inputs"),
+        ({**REPLY, "order_by": "a"}, "nodes[2].order_by", "means nothing on a node with inputs: write it on the root"),
+        ({**REPLY, "correlate_with": "a"}, "nodes[2].correlate_with", "means nothing without `correlate`"),
+        ({**WINDOW, "count": 10, "every": "1s"}, "nodes[2].every", "with `count`, a number of rows"),
+        ({**WINDOW, "count": 10, "size": "1s"}, "nodes[2]", "either a `size`, such as 10s, or a `count` of rows"),
+        ({**WINDOW, "size": "1s", "ahead": "1s"}, "nodes[2]", "ahead: rows are only ahead of the clock with a `time`"),
+    ],
+)
+def test_a_parameter_that_would_mean_nothing_is_refused(node: Written, where: str, says: str) -> None:
+    """Nobody relies on what is not done: it is told where it stands."""
+    nodes = [node, PUB] if node["id"] == "in" else [SUB, PUB, node]
+    assert says in problems(*nodes)[where]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {**SUB, "order_by": "a"},
+        {**SUB, "correlate": None, "correlate_with": None, "order_by": None},
+        {**REPLY, "timeout_s": 5, "correlate": "a", "correlate_with": "b", "order_by": None},
+        {**WINDOW, "count": 10, "every": 2},
+        {**WINDOW, "size": "10s", "every": "2s"},
+        {**WINDOW, "size": "10s", "time": "ts", "ahead": "1h"},
+    ],
+)
+def test_a_parameter_that_means_something_is_taken(node: Written) -> None:
+    """And so is one that is null, which is the same as none."""
+    assert compiled(*([node, PUB] if node["id"] == "in" else [SUB, PUB, node]))

@@ -122,7 +122,7 @@ def test_an_old_edge_understands_a_newer_controller() -> None:
 def test_two_nodes_cannot_share_an_id() -> None:
     """The graph's ids are unique, whatever else is wrong with it."""
     node = {"id": "in", "type": "mqtt_sub", "topic": "a"}
-    with pytest.raises(ValidationError, match="two nodes have the id in"):
+    with pytest.raises(ValidationError, match=r"nodes\.1\.id\n *nodes\[0\] has this id already"):
         PipelineSpec.model_validate({"name": "p", "nodes": [node, node]})
 
 

@@ -11,6 +11,7 @@ from pipeline_runtime.compiling.plan import Plan
 from pipeline_runtime.compiling.problems import BadPipeline
 from pipeline_runtime.installed import node_types
 from schemas.errors import BadInput
+from schemas.known_keys import keys_at
 from schemas.mistakes import mistake_text, node_text, own_mistakes, place_of, place_text
 from schemas.pipelines import PipelineSpec
 from tidemill.yaml_places import PlacedDocument, read_documents
@@ -31,7 +32,9 @@ def read_pipeline(file: Path) -> tuple[PipelineSpec, Plan]:
             f"{document.place(fault['loc'])}: {_say(fault, document.data)}" for fault in own_mistakes(error.errors())
         ]
     except BadPipeline as error:
-        problems = [f"{_place(document, problem.where)}: {problem.message}" for problem in error.problems]
+        problems = [
+            f"{_place(document, problem.where)}: {problem.where}: {problem.message}" for problem in error.problems
+        ]
     raise BadInput("\n".join(problems))
 
 
@@ -45,5 +48,6 @@ def _place(document: PlacedDocument, where: str) -> str:
 
 def _say(fault: ErrorDetails, data: object) -> str:
     place = place_of(fault["loc"])
-    text = f"{node_text(place, data)}{mistake_text(fault)}"
+    known = keys_at(PipelineSpec.model_json_schema(), place[:-1])
+    text = f"{node_text(place, data)}{mistake_text(fault, known)}"
     return f"{place_text(place)}: {text}" if place else text
