@@ -35,7 +35,7 @@ def check_broker(address: BrokerAddress) -> list[Check]:
     except TidemillError as error:
         return [Check("broker", "wrong", str(error))]
     where = f"{address.host}:{address.port} answers{' as ' + version if version else ''}"
-    return [Check("broker", "ok", where), *_check_persistence(address, version)]
+    return [Check("broker", "ok", where), *check_persistence(address, version)]
 
 
 def named_broker(url: str | None, config: Path | None) -> BrokerAddress | None:
@@ -60,15 +60,20 @@ async def _broker_version(address: BrokerAddress) -> str:
     return ""
 
 
-def _check_persistence(address: BrokerAddress, version: str) -> list[Check]:
-    """Whether a Mosquitto on this machine would lose what it has queued when the power fails."""
-    files = [MOSQUITTO_CONFIGURATION / "mosquitto.conf", *sorted(MOSQUITTO_CONFIGURATION.glob("conf.d/*.conf"))]
+def check_persistence(
+    address: BrokerAddress, version: str, configuration: Path = MOSQUITTO_CONFIGURATION
+) -> list[Check]:
+    """Whether this machine's Mosquitto would lose what it has queued when the power fails."""
+    files = [configuration / "mosquitto.conf", *sorted(configuration.glob("conf.d/*.conf"))]
     if "mosquitto" not in version or address.host not in {"127.0.0.1", "localhost", "::1"}:
         return []
     try:
         lines = [line.split() for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError):
         return []  # it was started with another configuration
+    ports = {words[1] for words in lines if len(words) > 1 and words[0] in {"listener", "port"}} or {"1883"}
+    if str(address.port) not in ports:
+        return []  # it is not the one that these files are for
     settings = {words[0]: words[1] for words in lines if len(words) == 2}
     if settings.get("persistence") == "true" and settings.get("autosave_on_changes") == "true":
         return []
