@@ -117,7 +117,7 @@ class Engine:
         """What each node did, by its id."""
         nodes = self.loaded.nodes if self.loaded else {}
         return {
-            node: statistics.figures().model_copy(update={"notes": dict(nodes[node].node.notes())})
+            node: statistics.figures(nodes[node].node.notes())
             for node, statistics in self.statistics.items()
             if node in nodes
         }
