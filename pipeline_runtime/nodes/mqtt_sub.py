@@ -115,10 +115,11 @@ def _levels(places: Mapping[str, int], topic: str) -> Mapping[str, str]:
 
 
 def _key(path: str, value: object, levels: Mapping[str, str]) -> Hashable:
+    """What stands there, to be compared as JSON compares: 1 and 1.0 are one number, and true is none."""
     found = levels[path] if path in levels else field_of(value, path)
     if found is None or not isinstance(found, str | int | float | bool):
         raise BadPayload(f"field {path!r} is no text and no number, so messages cannot be told apart by it")
-    return found
+    return (found,) if isinstance(found, bool) else found  # to Python, True and 1 are the same key
 
 
 NODE = NodeType(

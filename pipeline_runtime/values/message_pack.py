@@ -6,7 +6,7 @@ from schemas.errors import BadPayload
 
 
 def unpack(payload: bytes) -> object:
-    """The value of a message. Raises BadPayload when it is no MessagePack, nested too deep, or has keys that cannot be any."""
+    """The value of a message. Raises BadPayload when it is none, nested too deep, or has keys that no value has."""
     try:
         value: object = msgpack.unpackb(payload, strict_map_key=False, timestamp=3)
     except (msgpack.StackError, RecursionError) as error:
