@@ -30,7 +30,7 @@ class Params(NodeParams):
     qos: Annotated[Literal[0, 1], Field(description="Of the subscription; with inputs it is always 0.")] = (
         1  # see engine.py
     )
-    format: Annotated[Format, Field(description="How the payload is read.")] = "json"
+    format: Annotated[Format, Field(description="How the payload, of at most 1,000,000 bytes, is read.")] = "json"
     order_by: Annotated[
         FieldPath | None,
         Field(
