@@ -86,7 +86,7 @@ class PipelineStatus(_Status):
     received: NonNegativeInt = 0
     answered: NonNegativeInt = 0
     failed: NonNegativeInt = 0
-    dropped: NonNegativeInt = 0  # for want of room
+    dropped: NonNegativeInt = 0  # for want of room, or too large
     nodes: dict[str, NodeFigures] = {}  # since the worker began
     restarts: NonNegativeInt = 0
 

@@ -26,8 +26,8 @@ def save(
     return path
 
 
-def times(path: Path, factor: float, shape: Shape = ("n", 2), dtype: int = TensorProto.FLOAT) -> Path:
-    """A model that multiplies its input: what answers tells which version answered."""
+def times(path: Path, factor: float, shape: Shape | None = ("n", 2), dtype: int = TensorProto.FLOAT) -> Path:
+    """A model that multiplies its input: what answers tells which version answered. No shape: it tells none."""
     number = numpy_helper.from_array(np.array(factor, helper.tensor_dtype_to_np_dtype(dtype)), "factor")
     return save(
         path,

@@ -51,7 +51,7 @@ class Inbox:
         self._unwanted.discard(subscription.filter)
         self._routes.clear()
         for message in self._take_unclaimed(subscription.filter):
-            subscription.offer(message)
+            self._offer(subscription, message)
 
     def remove(self, topic_filter: str, error: TidemillError | None = None) -> None:
         """Deliver no more for this filter, and let the broker forget what nobody will handle."""
@@ -80,10 +80,11 @@ class Inbox:
                 return  # an impatient broker sends again what we are still working on
             self._unacknowledged[message.packet_id] = message
         if len(message.payload) > self._max_payload_bytes:
-            log.warning("message too large, dropped", extra={"topic": message.topic, "size": len(message.payload)})
-            message.ack()
-        elif subscription := self._route(message.topic):
-            subscription.offer(message)
+            told = {"size_bytes": len(message.payload), "limit_bytes": self._max_payload_bytes}
+            log.warning("message too large, dropped", extra={"topic": message.topic, **told})
+            message.payload = message.payload[: self._max_payload_bytes + 1]  # still too large, if it is unclaimed
+        if subscription := self._route(message.topic):
+            self._offer(subscription, message)
         elif self._may_be_claimed(message):
             self._unclaimed.append(message)
         else:
@@ -94,6 +95,14 @@ class Inbox:
         if self._unacknowledged.get(message.packet_id) is message:
             del self._unacknowledged[message.packet_id]
             self._send_ack(message)
+
+    def _offer(self, subscription: AnySubscription, message: Message) -> None:
+        """Hand it over, unless it is too large: then its subscriber learns at least that there was one."""
+        if len(message.payload) > self._max_payload_bytes:
+            subscription.dropped += 1
+            message.ack()
+        else:
+            subscription.offer(message)
 
     def _may_be_claimed(self, message: Message) -> bool:
         unwanted = any(matches(unshared(topic_filter), message.topic) for topic_filter in self._unwanted)

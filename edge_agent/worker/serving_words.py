@@ -9,6 +9,7 @@ from pipeline_runtime.running.loaded import Loaded
 from schemas.names import ModelRef
 from schemas.pipelines import PipelineSpec
 from schemas.report import SinceSwap
+from transport.mqtt import MAX_PAYLOAD_BYTES
 
 
 def shadowed(order: Load) -> tuple[PipelineSpec, Mapping[ModelRef, Path], frozenset[str]]:
@@ -26,3 +27,8 @@ def since_swap(loaded: Loaded) -> SinceSwap | None:
         return None
     ways = loaded.ways
     return SinceSwap(since=loaded.since, answered=ways.answered, failed=ways.failed, p95_s=ways.quantile_s(0.95))
+
+
+def too_large(count: int) -> list[str]:
+    """What people are told of messages that were dropped for their size, if there were any."""
+    return [f"messages of more than {MAX_PAYLOAD_BYTES:,} bytes dropped: {count}"] if count else []

@@ -139,7 +139,7 @@ class WorkerStatus(_Line):
     received: NonNegativeInt = 0
     answered: NonNegativeInt = 0
     failed: NonNegativeInt = 0
-    dropped: NonNegativeInt = 0  # for want of room
+    dropped: NonNegativeInt = 0  # for want of room, or too large
     nodes: dict[str, NodeFigures] = {}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline_runtime.models.onnx_values import to_json
-from pipeline_runtime.models.tensors import Array
+from pipeline_runtime.models.tensors import Array, shape_text
 from schemas.errors import BadInput, BadPayload
 from schemas.models import TensorSpec
 
@@ -21,7 +21,7 @@ _WHOLE = frozenset(f"tensor({kind}{bits})" for kind in ("int", "uint") for bits 
 _SCORES = frozenset(("tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)"))
 
 
-def chosen(outputs: Sequence[TensorSpec], names: Sequence[str] | None) -> tuple[TensorSpec, ...]:
+def _chosen(outputs: Sequence[TensorSpec], names: Sequence[str] | None) -> tuple[TensorSpec, ...]:
     """The outputs of these names; the first one if none are named. Raises BadInput."""
     by_name = {spec.name: spec for spec in outputs}
     if unknown := [name for name in names or () if name not in by_name]:
@@ -32,13 +32,23 @@ def chosen(outputs: Sequence[TensorSpec], names: Sequence[str] | None) -> tuple[
 class Answer:
     """Writes the chosen outputs: one as it is, several as an object with their names."""
 
-    def __init__(self, outputs: Sequence[TensorSpec], labels: Labels | None, top: int | None) -> None:
-        """Raises BadInput when there is no output that labels, or the best few, could be told of."""
+    def __init__(
+        self, there: Sequence[TensorSpec], names: Sequence[str] | None, labels: Labels | None, top: int | None
+    ) -> None:
+        """Choose among the outputs that are there.
+
+        Raises:
+            BadInput: there is no such output, or none of the chosen that labels, or the best few, could be told of.
+        """
+        outputs = _chosen(there, names)
+        if top is not None and not any(_has_scores(spec, labels) for spec in outputs):
+            raise BadInput(_no_scores(outputs, there, labels))
         self.names = [spec.name for spec in outputs]
         self.writers = [_writer(spec, labels, top) for spec in outputs]
-        if (labels or top) and all(writer is to_json for writer in self.writers):
-            what = ", ".join(f"{spec.name} ({spec.dtype} {list(spec.shape)})" for spec in outputs)
-            raise BadInput(f"`labels` and `top` need class numbers or a score for each label; the outputs are {what}")
+        if labels is not None and all(writer is to_json for writer in self.writers):
+            raise BadInput(
+                f"`labels` needs class numbers or a score for each label; the outputs are {_listed(outputs)}"
+            )
 
     def write(self, results: Sequence[Any]) -> object:
         """The node's result, of the model's outputs in the order of ``names``."""
@@ -59,15 +69,31 @@ def _writer(spec: TensorSpec, labels: Labels | None, top: int | None) -> Write:
         return to_json
     if spec.dtype in _WHOLE and labels is not None:
         return lambda classes: _named(classes.tolist(), labels)
-    if spec.dtype in _SCORES and _may_score(spec, labels):
+    if not _has_scores(spec, labels):
+        return to_json
+    if spec.dtype in _SCORES:
         return lambda scores: _scored(scores, labels, top)
+    return lambda maps: _of_maps(maps, labels, top)
+
+
+def _no_scores(outputs: Sequence[TensorSpec], there: Sequence[TensorSpec], labels: Labels | None) -> str:
+    """Why there is no best of these outputs, and which of the others to name instead."""
+    needed = "a score for each class" if labels is None else f"a score for each of the {len(labels)} labels"
+    better = [spec.name for spec in there if _has_scores(spec, labels)]
+    advice = f"name the output that has them: `outputs: [{better[0]}]`" if better else "no output of the model has them"
+    return f"`top` needs {needed}; the outputs are {_listed(outputs)}; {advice}"
+
+
+def _listed(outputs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name} ({spec.dtype} {shape_text(spec)})" for spec in outputs)
+
+
+def _has_scores(spec: TensorSpec, labels: Labels | None) -> bool:
+    """Whether it may have a score for each class: a map, or an axis; an only axis of any length is that of the rows."""
     if "map(" in spec.dtype:
-        return lambda maps: _of_maps(maps, labels, top)
-    return to_json
-
-
-def _may_score(spec: TensorSpec, labels: Labels | None) -> bool:
-    """Whether its last axis may be the classes; an only axis of any length is that of the rows."""
+        return True
+    if spec.dtype not in _SCORES:
+        return False
     size = spec.shape[-1] if spec.shape else None
     if not isinstance(size, int):
         return len(spec.shape) > 1

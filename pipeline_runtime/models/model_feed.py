@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline_runtime.models.feature_rows import rows_of
+from pipeline_runtime.models.feature_rows import check_features, rows_of, wrong_feature
 from pipeline_runtime.models.onnx_values import Read, is_optional, reader_of
 from pipeline_runtime.models.tensors import kind_of
 from schemas.errors import BadInput, BadPayload
@@ -20,12 +20,12 @@ def feed_by_features(inputs: Sequence[TensorSpec], features: Sequence[str]) -> R
     """Rows of the named features for the only input, or a column each for inputs that have the features' names.
 
     Raises:
-        BadInput: the model has several inputs of other names, or one that is no tensor.
+        BadInput: the model has several inputs of other names, or one whose rows have not so many values, or that is
+            no tensor.
     """
-    readers = {spec.name: reader_of(spec) for spec in inputs}
     if len(inputs) == 1:
-        (spec,) = inputs
-        return lambda value: {spec.name: readers[spec.name](rows_of(value, features))}
+        return _feed_of_rows(inputs[0], features)
+    readers = {spec.name: reader_of(spec) for spec in inputs}
     if sorted(readers) != sorted(features):
         raise BadInput(f"`features` are for one input, or one each; this model has {_names(inputs)}: use `feed`")
     deep = {spec.name: len(spec.shape) > 1 for spec in inputs}
@@ -39,6 +39,20 @@ def feed_by_features(inputs: Sequence[TensorSpec], features: Sequence[str]) -> R
         return feed
 
     return columns
+
+
+def _feed_of_rows(spec: TensorSpec, features: Sequence[str]) -> ReadFeed:
+    check_features(spec, features)
+    reader = reader_of(spec)
+
+    def rows(value: object) -> Feed:
+        found = rows_of(value, features)
+        try:
+            return {spec.name: reader(found)}
+        except BadPayload as error:
+            raise (wrong_feature(spec, found, features) or error) from error
+
+    return rows
 
 
 def feed_by_paths(inputs: Sequence[TensorSpec], paths: Mapping[str, str], parents: Sequence[str]) -> ReadFeed:

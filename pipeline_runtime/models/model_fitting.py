@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from pipeline_runtime.models.model_answer import Answer, chosen
+from pipeline_runtime.models.model_answer import Answer
 from pipeline_runtime.models.model_calls import ModelCalls
 from pipeline_runtime.models.model_feed import ReadFeed, feed_by_features, feed_by_name, feed_by_paths
 from pipeline_runtime.models.onnx_model import OnnxModel
 from pipeline_runtime.models.quick_rows import quick_rows
 from pipeline_runtime.node_type import Fittings
 from pipeline_runtime.nodes.model import Params
+from schemas.errors import BadInput
 
 
 def model_calls(params: Params, fittings: Fittings, inputs: Sequence[str]) -> ModelCalls:
@@ -20,14 +21,21 @@ def model_calls(params: Params, fittings: Fittings, inputs: Sequence[str]) -> Mo
         inputs: the node's inputs that go into the model, as written.
 
     Raises:
-        BadInput: the model has not the inputs, the outputs or the provider that the parameters name.
+        BadInput: naming the model that has not the inputs, the outputs or the provider that the parameters name.
     """
-    model = fittings.models[params.model].on(params.provider)
-    outputs = chosen(model.signature.outputs, params.outputs)
+    try:
+        return _fitted(params, fittings.models[params.model], inputs)
+    except BadInput as error:
+        raise BadInput(f"model {params.model!r}: {error}") from error
+
+
+def _fitted(params: Params, loaded: OnnxModel, inputs: Sequence[str]) -> ModelCalls:
+    model = loaded.on(params.provider)
     labels = dict(enumerate(params.labels)) if isinstance(params.labels, tuple) else params.labels
-    answer = Answer(outputs, labels, params.top)
+    answer = Answer(model.signature.outputs, params.outputs, labels, params.top)
     read = _feed(params, model, inputs)
-    quick = quick_rows(model, outputs[0].name, params.features) if len(outputs) == 1 and params.feed is None else None
+    quickly = len(answer.names) == 1 and params.feed is None
+    quick = quick_rows(model, answer.names[0], params.features) if quickly else None
     return ModelCalls(model, read, answer, max_rows=params.batch.max_rows, quick=quick)
 
 

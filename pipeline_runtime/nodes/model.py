@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from pipeline_runtime.node_type import Fittings, Links, Node, NodeParams, NodeType
 from schemas.mistakes import kind_tag
@@ -10,6 +10,13 @@ from schemas.names import ModelRef
 
 Place = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=500)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]!r} is named twice")  # an object of the outputs could hold it once only
+    return names
+
 
 _LIST, _MAPPING = kind_tag("list"), kind_tag("mapping")
 
@@ -49,11 +56,13 @@ class Params(NodeParams):
         None,
         description="By each input of the model where its value is: an input of the node, or a field: `in.image`.",
     )
-    outputs: Names | None = Field(
+    outputs: Annotated[Names, AfterValidator(_each_once)] | None = Field(
         None, description="The outputs of the model that are wanted; default the first. Several make an object."
     )
     labels: Labels | None = Field(None, description="Names of the classes by their index: a list, or an object.")
-    top: PositiveInt | None = Field(None, description="Give the best so many classes, as `[{label, score}]`.")
+    top: PositiveInt | None = Field(
+        None, description="Give the best so many classes, as `[{label, score}]`; needs an output with their scores."
+    )
     provider: str = Field("cpu", description="The execution provider of ONNX Runtime, such as `cuda`.")
     batch: Batch = Field(Batch(), description="How messages that are there at once are answered together.")
 

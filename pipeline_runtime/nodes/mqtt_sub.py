@@ -30,7 +30,7 @@ class Params(NodeParams):
     qos: Annotated[Literal[0, 1], Field(description="Of the subscription; with inputs it is always 0.")] = (
         1  # see engine.py
     )
-    format: Annotated[Format, Field(description="How the payload is read.")] = "json"
+    format: Annotated[Format, Field(description="How the payload, of at most 1,000,000 bytes, is read.")] = "json"
     order_by: Annotated[
         FieldPath | None,
         Field(
@@ -115,10 +115,11 @@ def _levels(places: Mapping[str, int], topic: str) -> Mapping[str, str]:
 
 
 def _key(path: str, value: object, levels: Mapping[str, str]) -> Hashable:
+    """What stands there, to be compared as JSON compares: 1 and 1.0 are one number, and true is none."""
     found = levels[path] if path in levels else field_of(value, path)
     if found is None or not isinstance(found, str | int | float | bool):
         raise BadPayload(f"field {path!r} is no text and no number, so messages cannot be told apart by it")
-    return found
+    return (found,) if isinstance(found, bool) else found  # to Python, True and 1 are the same key
 
 
 NODE = NodeType(

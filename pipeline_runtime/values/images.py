@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from schemas.errors import BadPayload
 
@@ -24,6 +24,9 @@ def from_picture(payload: bytes) -> NDArray[np.uint8]:
             if picture.width * picture.height > MAX_PIXELS:
                 raise BadPayload(f"the picture has {picture.width} x {picture.height} pixels; {MAX_PIXELS} are allowed")
             return np.asarray(picture.convert("RGB"))
+    except UnidentifiedImageError as error:  # names the object that held the payload, and nothing else
+        kinds = "empty" if not payload else f"no picture of a known kind ({', '.join(_FORMATS)}), or only its beginning"
+        raise BadPayload(f"the payload is {kinds}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadPayload(f"the payload is no picture: {error}") from error
 

@@ -6,11 +6,15 @@ from schemas.errors import BadPayload
 
 
 def unpack(payload: bytes) -> object:
-    """The value of a message. Raises BadPayload when it is no MessagePack, or has keys that cannot be any."""
+    """The value of a message. Raises BadPayload when it is none, nested too deep, or has keys that no value has."""
     try:
         value: object = msgpack.unpackb(payload, strict_map_key=False, timestamp=3)
-    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
-        raise BadPayload(f"the payload is no MessagePack: {error or type(error).__name__}") from error
+    except (msgpack.StackError, RecursionError) as error:
+        raise BadPayload("the payload is nested too deep for MessagePack to be read") from error
+    except msgpack.FormatError as error:  # says nothing itself
+        raise BadPayload("the payload is no MessagePack: it has a byte that begins no value") from error
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadPayload(f"the payload is no MessagePack: {error}") from error
     return value
 
 

@@ -10,6 +10,7 @@ from schemas.broker import BrokerAddress
 from schemas.report import PipelineState
 from tests import onnx_graphs
 from tests.integration.pipeline_desk import IN, LETTERS, Written, desk, device, library, question, scoring
+from transport.mqtt import MAX_PAYLOAD_BYTES
 
 
 async def test_a_message_is_answered_by_its_model(broker: BrokerAddress, tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ async def test_a_library_joins_what_its_inputs_gave(broker: BrokerAddress, tmp_p
         (b"\xff\x00\xfe", "in", "no JSON"),
         (b'{"n": 1}', "predict", "feature 'one' is missing in row 0"),
         (b'{"n": "1", "one": 1}', "predict", "wants tensor(float)"),
-        (b'{"n": [1, 2], "one": [3, 4]}', "predict", "wants shape [any, 2], and was given [1, 2, 2]"),
+        (b'{"n": [1, 2], "one": [3, 4]}', "predict", "feature 'n' is a list in row 0"),
         (b"17", "predict", "row 0 is a number"),
     ],
 )
@@ -76,6 +77,20 @@ async def test_a_message_that_fails_becomes_a_dead_letter(
     assert sent == payload
     assert status.state is PipelineState.LISTENING
     assert node in status.reason
+
+
+async def test_a_message_that_is_too_large_is_counted_and_told(broker: BrokerAddress, tmp_path: Path) -> None:
+    """Nobody is answered who sends more than the limit: the pipeline's status says that there was one, and why."""
+    async with desk(broker) as table, device(broker) as person:
+        table.supervisor.apply({"p": scoring(tmp_path, 1)})
+        await table.serving()
+        person.link._max_payload_bytes += 1
+        await person.ask(b" " * (MAX_PAYLOAD_BYTES + 1))
+        await person.ask(question(5))
+        assert await person.next() == [[5.0, 1.0]]
+        status = await table.until(lambda status: status.dropped == 1 and status.answered == 1)
+    assert (status.received, status.state) == (1, PipelineState.LISTENING)
+    assert status.reason == "messages of more than 1,000,000 bytes dropped: 1"
 
 
 async def test_what_a_library_raises_costs_one_message(broker: BrokerAddress, tmp_path: Path) -> None:

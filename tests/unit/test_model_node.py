@@ -155,13 +155,101 @@ def test_a_path_that_leads_nowhere_is_told(several: Path, value: object, says: s
         ({"feed": {"a": "x", "b": "y", "c": "z"}}, "no input 'c'; it has a, b"),
         ({"outputs": ["sums"]}, "no output 'sums'; it has sum, class, scores"),
         ({"provider": "abacus"}, "no execution provider 'abacus'; it has .*cpu"),
-        ({"labels": ["x", "y", "z"]}, "score for each label; the outputs are sum"),
+        ({"labels": ["x", "y", "z"]}, r"score for each label; the outputs are sum \(tensor\(float\) \[any, 2\]\)"),
+        ({"top": 1, "outputs": ["class"]}, r"a score for each class; the outputs are class .*: `outputs: \[sum\]`"),
+        ({"top": 1, "outputs": ["class"], "labels": ["cold", "hot"]}, r"of the 2 labels; .*: `outputs: \[sum\]`"),
+        ({"top": 1, "labels": ["x", "y", "z"]}, "each of the 3 labels; .* no output of the model has them"),
     ],
 )
 def test_parameters_that_do_not_fit_the_model_are_refused(several: Path, params: dict[str, Any], says: str) -> None:
     """What the node names and the model has not is told before the first message, with what there is."""
-    with pytest.raises(BadInput, match=says):
+    with pytest.raises(BadInput, match=says) as refusal:
         node_of(several, **params)
+    assert str(refusal.value).startswith("model 'm': ")
+
+
+def test_the_best_of_a_label_is_refused(tmp_path: Path) -> None:
+    """A classifier's first output is its label, of which there is no best: the output with the scores is named."""
+    with pytest.raises(BadInput, match=r"`top` needs .* label \(tensor\(string\) .*: `outputs: \[scores\]`"):
+        node_of(onnx_graphs.classifier(tmp_path / "m.onnx"), top=1)
+
+
+def test_an_output_is_named_once() -> None:
+    """Two of the same name would silently be one."""
+    with pytest.raises(ValidationError, match="'sum' is named twice"):
+        Params.model_validate({"model": "m", "outputs": ["sum", "class", "sum"]})
+
+
+@pytest.mark.parametrize(
+    ("shape", "features", "says"),
+    [
+        (("n", 2), "abc", r"model 'm': input 'x' wants 2 features, .* \[any, 2\], and 3 are listed .*: a, b, c"),
+        ((1, 2), "a", "wants 2 features, .* 1 are listed"),
+        (("n", 2, "k"), "abc", "wants 2 features, .* 3 are listed"),
+        (("n",), "a", r"takes no rows: its shape is \[any\]; leave `features` out"),
+    ],
+)
+def test_features_that_can_never_fit_are_refused(
+    tmp_path: Path, shape: onnx_graphs.Shape, features: str, says: str
+) -> None:
+    """How many values a row has is known before the first message, where the model fixes it."""
+    with pytest.raises(BadInput, match=says):
+        node_of(onnx_graphs.times(tmp_path / "m.onnx", 2.0, shape), features=list(features))
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "expected"),
+    [
+        (("n", 2), {"a": 1, "b": 2}, [[2.0, 4.0]]),
+        (("n", "m"), {"a": 1, "b": 2}, [[2.0, 4.0]]),
+        ((2, 2), [{"a": 1, "b": 2}, {"a": 3, "b": 4}], [[2.0, 4.0], [6.0, 8.0]]),
+        (("n", 2, 3), {"a": [1, 2, 3], "b": [4, 5, 6]}, [[[2.0, 4.0, 6.0], [8.0, 10.0, 12.0]]]),
+        (("n", "m", "k"), {"a": [1], "b": [2]}, [[[2.0], [4.0]]]),
+        (None, {"a": 1, "b": [2]}, None),
+        (None, {"a": 1, "b": 2}, [[2.0, 4.0]]),
+    ],
+)
+def test_features_that_may_fit_are_taken(
+    tmp_path: Path, shape: onnx_graphs.Shape | None, value: object, expected: object
+) -> None:
+    """Axes of any length, more axes, features that hold lists, and a shape that is not told, are for the messages."""
+    node = node_of(onnx_graphs.times(tmp_path / "m.onnx", 2.0, shape), features=["a", "b"])
+    given_back = answer_or_error(node, value)
+    assert given_back == expected if expected else isinstance(given_back, BadPayload)
+
+
+def test_a_model_of_maps_takes_no_features(tmp_path: Path) -> None:
+    """Its input is an object, and features are rows."""
+    counts = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    vectors = helper.make_node("DictVectorizer", ["x"], ["y"], domain="ai.onnx.ml", string_vocabulary=["a", "b"])
+    wanted = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])]
+    path = onnx_graphs.save(tmp_path / "m.onnx", [vectors], helper.make_value_info("x", counts), wanted)
+    with pytest.raises(BadInput, match=r"input 'x' is map.*, which takes no rows: leave `features` out"):
+        node_of(path, features=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"x": 1, "y": "2"}, r"feature 'y' in row 0: the model wants tensor\(float\), and was given text"),
+        ([{"x": 1, "y": 2}, {"x": True, "y": 2}], "feature 'x' in row 1: .* was given true or false"),
+        ([{"x": 1, "y": 2}] * 6 + [{"x": 1, "y": 1e300}], "feature 'y' in row 6: .* cannot hold a number"),
+        ({"x": [1], "y": [2]}, "feature 'x' is a list in row 0; the model takes one value for each feature"),
+        ({"x": 1, "y": [2, 3]}, "feature 'y' is a list in row 0"),
+        ([], r"the model wants shape \[any, 2\], and was given \[0\]"),
+    ],
+)
+def test_a_feature_of_another_kind_is_named(doubling: Path, value: object, says: str) -> None:
+    """As a missing one is, with its row."""
+    with pytest.raises(BadPayload, match=f"^{says}"):
+        answer(node_of(doubling, features=["x", "y"]), value)
+
+
+def test_a_feature_of_another_length_is_named(tmp_path: Path) -> None:
+    """A model with more axes takes lists as features, which have a length of their own."""
+    node = node_of(onnx_graphs.times(tmp_path / "m.onnx", 2.0, ("n", 2, 3)), features=["a", "b"])
+    with pytest.raises(BadPayload, match=r"^feature 'b' in row 0: the model wants shape \[3\], and was given \[2\]"):
+        answer(node, {"a": [1, 2, 3], "b": [1, 2]})
 
 
 def test_a_path_must_begin_with_one_of_several_parents(several: Path) -> None:
