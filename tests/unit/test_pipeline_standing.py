@@ -49,11 +49,11 @@ def test_of_several_workers_the_last_failure_counts() -> None:
 @pytest.mark.parametrize(
     ("absent", "told"),
     [
-        ({}, "e: failed version 2 since 5 min ago, 8 of 9 answered, 1 failed, the last 5 min ago a: why"),
+        ({}, "e: failed version 2 since 5 min ago, 8 of 9 answered, 1 failed, the last 5 min ago, 2 dropped a: why"),
         (
             {"e": "is offline since noon"},
             "e is offline since noon; it said last: failed version 2 since 5 min ago, 8 of 9 answered, 1 failed, "
-            "the last 5 min ago a: why",
+            "the last 5 min ago, 2 dropped a: why",
         ),
     ],
 )
@@ -61,7 +61,16 @@ def test_people_are_told_since_when_and_whether_it_is_still_so(absent: dict[str,
     """What an edge said that is away may have changed."""
     ago = datetime.fromtimestamp(datetime.now(UTC).timestamp() - 330, UTC)
     status = PipelineStatus(
-        name="p", version=2, state=FAILED, reason="a: why", since=ago, failed_at=ago, received=9, answered=8, failed=1
+        name="p",
+        version=2,
+        state=FAILED,
+        reason="a: why",
+        since=ago,
+        failed_at=ago,
+        received=9,
+        answered=8,
+        failed=1,
+        dropped=2,
     )
     spec = PipelineSpec.model_validate({"name": "p", "nodes": [{"id": "in", "type": "mqtt_sub", "topic": "t"}]})
     assert edges_of(PipelineView(spec=spec, version=2, created_at=AT, edges={"e": status}, absent=absent)) == told

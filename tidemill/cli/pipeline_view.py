@@ -26,9 +26,10 @@ def _absence(edge: str, pipeline: "PipelineView") -> str:
 def _standing(status: "PipelineStatus") -> str:
     since = f" since {ago(status.since)}" if status.since else ""
     failed = f"{status.failed} failed" + (f", the last {ago(status.failed_at)}" if status.failed_at else "")
+    dropped = f", {status.dropped} dropped" if status.dropped else ""
     return (
         f"{status.state} version {status.version}{since}, {status.answered} of {status.received} answered, "
-        f"{failed} {status.reason}"
+        f"{failed}{dropped} {status.reason}"
     )
 
 
