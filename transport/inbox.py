@@ -19,6 +19,7 @@ class Inbox:
 
     def __init__(self, *, persistent: bool, max_payload_bytes: int, send_ack: Callable[[Message], None]) -> None:
         self._persistent, self._max_payload_bytes, self._send_ack = persistent, max_payload_bytes, send_ack
+        self.too_large = 0  # messages that were dropped for their size
         self._subscriptions: dict[str, AnySubscription] = {}
         self._routes: dict[str, AnySubscription | None] = {}
         self._unacknowledged: dict[int, Message] = {}  # by packet id, of the present connection
@@ -51,7 +52,7 @@ class Inbox:
         self._unwanted.discard(subscription.filter)
         self._routes.clear()
         for message in self._take_unclaimed(subscription.filter):
-            self._offer(subscription, message)
+            subscription.offer(message)
 
     def remove(self, topic_filter: str, error: TidemillError | None = None) -> None:
         """Deliver no more for this filter, and let the broker forget what nobody will handle."""
@@ -82,9 +83,10 @@ class Inbox:
         if len(message.payload) > self._max_payload_bytes:
             told = {"size_bytes": len(message.payload), "limit_bytes": self._max_payload_bytes}
             log.warning("message too large, dropped", extra={"topic": message.topic, **told})
-            message.payload = message.payload[: self._max_payload_bytes + 1]  # still too large, if it is unclaimed
-        if subscription := self._route(message.topic):
-            self._offer(subscription, message)
+            self.too_large += 1
+            message.ack()
+        elif subscription := self._route(message.topic):
+            subscription.offer(message)
         elif self._may_be_claimed(message):
             self._unclaimed.append(message)
         else:
@@ -95,14 +97,6 @@ class Inbox:
         if self._unacknowledged.get(message.packet_id) is message:
             del self._unacknowledged[message.packet_id]
             self._send_ack(message)
-
-    def _offer(self, subscription: AnySubscription, message: Message) -> None:
-        """Hand it over, unless it is too large: then its subscriber learns at least that there was one."""
-        if len(message.payload) > self._max_payload_bytes:
-            subscription.dropped += 1
-            message.ack()
-        else:
-            subscription.offer(message)
 
     def _may_be_claimed(self, message: Message) -> bool:
         unwanted = any(matches(unshared(topic_filter), message.topic) for topic_filter in self._unwanted)

@@ -47,6 +47,11 @@ class Link:
         """Whether the broker is reachable now."""
         return self._up
 
+    @property
+    def too_large(self) -> int:
+        """How many messages were dropped for their size."""
+        return self._inbox.too_large
+
     async def ready(self) -> None:
         """Wait until the broker is reachable.
 

@@ -45,7 +45,7 @@ class Subscription:
         self, topic_filter: str, *, qos: int, queue_size: int, auto_ack: bool, close: Callable[[str], None]
     ) -> None:
         self.filter, self.qos = topic_filter, qos
-        self.dropped = 0  # messages that did not fit into the queue, or were too large
+        self.dropped = 0  # messages that did not fit into the queue
         self._queue: deque[Message] = deque()
         self._size, self._auto_ack, self._close = queue_size, auto_ack, close
         self._droppable = 0  # of those in the queue
@@ -139,7 +139,6 @@ class Listener:
         cease: Callable[[str], None],
     ) -> None:
         self.filter, self.qos = topic_filter, qos
-        self.dropped = 0  # messages that were too large
         self.offer = take
         self._refused, self._close, self._cease = refused, close, cease
 

@@ -18,26 +18,13 @@ class LinkBroker:
     def __init__(self, link: Link, address: BrokerAddress, refused: Callable[[TidemillError], None]) -> None:
         """``refused`` is called when the broker takes a subscription back after a reconnection."""
         self._link, self._address, self._refused = link, address, refused
-        self._listeners: list[Listener] = []  # the closed ones too: what they dropped stays dropped
-
-    @property
-    def too_large(self) -> int:
-        """Messages that never came to the engine for their size."""
-        return sum(listener.dropped for listener in self._listeners)
-
-    @property
-    def dropped(self) -> int:
-        """Messages that never came to the engine: these, and at QoS 0 what came too fast."""
-        return self._link.dropped + self.too_large
 
     async def subscribe(self, topic_filter: str, qos: Literal[0, 1], take: Take, *, group: str = "") -> Listener:
         """Subscribe; the engine acknowledges. A group needs a broker that shares subscriptions."""
         if group:
             await asyncio.to_thread(check_sharing, self._address)
             topic_filter = shared(group, topic_filter)
-        listener = await self._link.listen(topic_filter, take, self._refused, qos=qos)
-        self._listeners.append(listener)
-        return listener
+        return await self._link.listen(topic_filter, take, self._refused, qos=qos)
 
     def publish(self, publication: Publication, told: Told) -> None:
         """Publish."""

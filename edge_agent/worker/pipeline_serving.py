@@ -79,9 +79,10 @@ async def _serve(first: Connect, orders: AsyncIterator[Order], tell: Tell) -> No
             link.cease(topic_filter)
         guard = CrashGuard(first.mark_fd, frozenset(first.deadly))
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        broker = LinkBroker(link, first.broker, partial(_fail, refused))
-        engine = Engine(broker, guard=guard, cautious=first.mark_fd is not None)
-        serving = _Serving(link, broker, engine, tell, first.state)
+        engine = Engine(
+            LinkBroker(link, first.broker, partial(_fail, refused)), guard=guard, cautious=first.mark_fd is not None
+        )
+        serving = _Serving(link, engine, tell, first.state)
         asyncio.get_running_loop().call_later(SOUND_S, engine.be_bold)
         helpers = [
             tasks.create_task(serving.load_newest(), name="load"),
@@ -114,8 +115,8 @@ async def _raise(refused: "asyncio.Future[None]") -> None:
 class _Serving:
     """What is wanted, what is served, and how to say so."""
 
-    def __init__(self, link: Link, broker: LinkBroker, engine: Engine, tell: Tell, state: Path | None) -> None:
-        self._link, self._broker, self._engine, self._tell, self._state = link, broker, engine, tell, state
+    def __init__(self, link: Link, engine: Engine, tell: Tell, state: Path | None) -> None:
+        self._link, self._engine, self._tell, self._state = link, engine, tell, state
         self._wanted: Load | None = None
         self._served: Load | None = None
         self._leaving = False
@@ -196,7 +197,7 @@ class _Serving:
         left_out = [f"shadow left out: {reason}" for reason in loaded.left_out.values()] if loaded else []
         return WorkerStatus(
             state=state,
-            reason=trouble or "; ".join([*failures, *too_large(self._broker.too_large), *left_out]),
+            reason=trouble or "; ".join([*failures, *too_large(self._link.too_large), *left_out]),
             failed_at=counters.failed_at,
             version=served.version if served else 0,
             content_id=served.content_id if served else "",
@@ -206,7 +207,7 @@ class _Serving:
             received=counters.received,
             answered=counters.answered,
             failed=counters.failed,
-            dropped=self._engine.backlog.dropped + self._broker.dropped,
+            dropped=self._engine.backlog.dropped + self._link.dropped + self._link.too_large,
             nodes=self._engine.figures(),
         )
 

@@ -7,7 +7,7 @@ import pytest
 from pipeline_runtime.nodes.mqtt_sub import Params
 from transport.inbox import Inbox
 from transport.mqtt import MAX_PAYLOAD_BYTES
-from transport.subscription import Listener, Message, Subscription
+from transport.subscription import Listener, Message
 
 LIMIT = 100
 
@@ -45,41 +45,23 @@ class Desk:
 
 
 @pytest.mark.parametrize("packet_id", [7, 0])
-def test_a_message_that_is_too_large_is_counted_by_its_listener(
-    packet_id: int, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_message_that_is_too_large_is_counted(
+    packet_id: int, caplog: pytest.LogCaptureFixture, *, persistent: bool
 ) -> None:
-    """Nobody else's count moves, the broker is told, and the log has its topic, its size and the limit."""
-    desk = Desk()
-    one, other = desk.listen("t/in"), desk.listen("t/other")
+    """Whether somebody listens already or not; the broker is told, and the log has topic, size and limit."""
+    desk = Desk(persistent=persistent)
     with caplog.at_level(logging.WARNING, "transport.inbox"):
         desk.come("t/in", LIMIT + 50, packet_id)
+    desk.listen("t/in")
+    desk.come("t/in", LIMIT + 1, packet_id)
     desk.come("t/in", LIMIT, 8)
-    assert (one.dropped, other.dropped) == (1, 0)
+    assert desk.inbox.too_large == 2
     assert desk.taken == [bytes(LIMIT)]
-    assert desk.acknowledged == [7, 8][packet_id == 0 :]
-    (record,) = caplog.records
+    assert desk.acknowledged == [7, 7, 8][2 * (packet_id == 0) :]
+    record = caplog.records[0]
     assert record.getMessage() == "message too large, dropped"
     assert {"topic": "t/in", "size_bytes": LIMIT + 50, "limit_bytes": LIMIT}.items() <= vars(record).items()
-
-
-def test_one_that_came_before_its_listener_is_counted_too() -> None:
-    """What a session kept while nobody was there is counted when its listener comes, and let go until then."""
-    desk = Desk(persistent=True)
-    desk.come("t/in", 1000 * LIMIT, 7)
-    assert desk.acknowledged == []
-    assert [len(message.payload) for message in desk.inbox._unclaimed] == [LIMIT + 1]
-    listener = desk.listen("t/in")
-    assert (listener.dropped, desk.taken, desk.acknowledged) == (1, [], [7])
-
-
-def test_a_subscription_counts_them_with_what_did_not_fit() -> None:
-    """Both are messages that its consumer never sees."""
-    desk = Desk()
-    subscription = Subscription("rows", qos=1, queue_size=1, auto_ack=True, close=lambda _: None)
-    desk.inbox.add(subscription)
-    for packet_id, size in enumerate((1, LIMIT + 1, 2), start=1):
-        desk.come("rows", size, packet_id)
-    assert subscription.dropped == 2
 
 
 def test_the_limit_is_told_where_a_pipeline_is_written() -> None:
