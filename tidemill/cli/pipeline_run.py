@@ -34,9 +34,10 @@ async def run_pipeline(file: Path, broker: str, models: list[str], libraries: li
         version=1,
         spec=spec,
         models={
-            ref: ModelFile(version=1, path=path) for ref, path in files_by_name("--model", models, plan.models).items()
+            ref: ModelFile(version=1, path=path)
+            for ref, path in files_by_name({"--model": models}, plan.models).items()
         },
-        libraries=files_by_name("--library", libraries, plan.libraries),
+        libraries=files_by_name({"--library": libraries}, plan.libraries),
     )
     topics = ", ".join(sorted(plan.filters[root] for root in plan.roots))
     printer = _Printer(spec.name, topics)
