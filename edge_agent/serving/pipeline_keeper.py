@@ -31,7 +31,7 @@ from schemas.broker import BrokerAddress
 from schemas.errors import TidemillError, Unreachable
 from schemas.pipelines import Outcome
 from schemas.report import PipelineState, PipelineStatus
-from schemas.topics import is_shared, unshared
+from schemas.topics import is_shared
 from transport.mqtt import connect
 
 log = logging.getLogger(__name__)
@@ -175,13 +175,11 @@ class PipelineKeeper:
     async def _one_life(self, wanted: ReadyPipeline) -> str:
         """From a worker's start to its end; returns why it ended, and nothing if it was asked to."""
         self._tell(WorkerStatus(state=PipelineState.STARTING, reason="its worker starts"))
-        stale = self._sessions.filters(self._name) - wanted.filters
-        topics = {unshared(topic_filter) for topic_filter in wanted.filters}
-        replaced = {topic_filter for topic_filter in stale if unshared(topic_filter) in topics}
+        stale, replaced = self._sessions.left_over(self._name, wanted.filters)
         order = Connect(
             broker=self._broker,
             client_id=self._client_id,
-            stale_filters=tuple(sorted(stale - replaced)),
+            stale_filters=tuple(sorted(stale)),
             replaced_filters=tuple(sorted(replaced)),
             mark_fd=self._watch.fd if self._watch.careful else None,
             deadly=self._watch.deadly,

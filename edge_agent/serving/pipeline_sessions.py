@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from schemas.topics import unshared
+
 Filters = frozenset[str]
 
 
@@ -25,6 +27,17 @@ class PipelineSessions:
     def filters(self, name: str) -> Filters:
         """What its session may be subscribed to."""
         return self._filters.get(name, frozenset())
+
+    def left_over(self, name: str, wanted: Filters) -> tuple[Filters, Filters]:
+        """What its session may be subscribed to besides what is wanted.
+
+        Returns:
+            Those whose messages nobody wants any more, and those whose topics are wanted still, shared otherwise.
+        """
+        unwanted = self.filters(name) - wanted
+        topics = {unshared(topic_filter) for topic_filter in wanted}
+        replaced = frozenset(topic_filter for topic_filter in unwanted if unshared(topic_filter) in topics)
+        return unwanted - replaced, replaced
 
     def remember(self, name: str, filters: Filters) -> None:
         """Its session may be subscribed to these and to no others."""

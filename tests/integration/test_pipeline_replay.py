@@ -118,6 +118,63 @@ def test_a_test_may_bring_the_reply_that_a_node_waits_for(folder: Path) -> None:
     answered = document(command(folder, *given, "--reply", "t/reply=reply.json"))
     assert answered["published"][-1] == {"topic": "t/out", "payload": "yes"}
     assert "no later message on 't/reply'" in command(folder, *given, status=1).stderr
+    unheard = command(folder, *given, "--reply", "t/in=reply.json", status=2).stderr
+    assert "no mqtt_sub with inputs waits for a message on 't/in'; those that are there listen on t/reply" in unheard
+    plain = ("test", "p.yaml", "--input", "message.json", "--topic", "t/a/in", *FILES, "--reply", "t/reply=reply.json")
+    assert "on 't/reply'; none is there" in command(folder, *plain, status=2).stderr
+
+
+def test_libraries_write_to_stderr(folder: Path) -> None:
+    """What one logs is seen with its node, and stdout has nothing but the data."""
+    (folder / "x.py").write_text("def exec(given, context):\n    context.log.info('looked')\n    return given\n")
+    given = ("test", "p.yaml", "--input", "message.json", "--topic", "t/a/in", *FILES, "--json")
+    tried = command(folder, *given)
+    assert document(tried)["failure"] is None
+    assert tried.stderr.endswith("INFO    looked library=pipelib_x node=x\n")
+    replayed = command(folder, "replay", "p.yaml", "r.jsonl", *FILES, "--json")
+    assert document(replayed)["messages"] == 6
+    assert replayed.stderr.count("INFO    looked library=pipelib_x node=x\n") == 5
+
+
+def test_a_package_that_cannot_be_loaded_is_warned_of(folder: Path) -> None:
+    """With the node type, the package and the reason."""
+    described = folder / "site" / "acme-1.dist-info"
+    described.mkdir(parents=True)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
+    (described / "entry_points.txt").write_text("[tidemill.nodes]\nhot = acme_is_gone:NODE\n")
+    given = ("pipeline", "test", "p.yaml", "--input", "message.json", "--topic", "t/a/in", *FILES, "--json")
+    tried = tidemill(*given, home=folder, PYTHONPATH=str(folder / "site"))
+    assert document(tried)["failure"] is None
+    assert " WARNING node type not taken type=hot package=acme reason=acme_is_gone:NODE cannot be" in tried.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (("--against-model", "q=m.onnx"), "--against-model q=m.onnx: write NAME=FILE, with a name from m"),
+        (("--against-library", "x.py"), "--against-library x.py: write NAME=FILE, with a name from pipelib_x"),
+        (("--against", "q.yaml"), "the pipeline refers to pipelib_y: add --against-library pipelib_y=FILE"),
+        (("--model", "q=m.onnx"), "--model q=m.onnx: write NAME=FILE, with a name from m"),
+    ],
+)
+def test_a_mistake_is_told_with_the_option_that_has_it(folder: Path, option: tuple[str, str], says: str) -> None:
+    """As it was written."""
+    (folder / "q.yaml").write_text(PIPELINE.replace("pipelib_x", "pipelib_y"))
+    assert says in command(folder, "replay", "p.yaml", "r.jsonl", *FILES, *option, status=2).stderr
+
+
+def test_messages_that_a_replay_has_no_use_for_are_told(folder: Path) -> None:
+    """How many, and a topic; what a node in the middle may wait for is none of them."""
+    told = "messages passed over, because no mqtt_sub listens for them: 1, such as on 'elsewhere'"
+    replayed = command(folder, "replay", "p.yaml", "r.jsonl", *FILES, "--json")
+    assert told in replayed.stderr
+    assert document(replayed)["messages"] == 6
+    (folder / "asking.yaml").write_text(
+        "name: a\nnodes:\n  - {id: in, type: mqtt_sub, topic: t/a/in}\n"
+        "  - {id: reply, type: mqtt_sub, topic: elsewhere, inputs: [in]}\n"
+        "  - {id: out, type: mqtt_pub, topic: t/out, inputs: [reply]}\n"
+    )
+    assert "passed over" not in command(folder, "replay", "asking.yaml", "r.jsonl").stderr
 
 
 def test_a_recording_is_replayed_and_its_answers_compared(folder: Path) -> None:

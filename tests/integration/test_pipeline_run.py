@@ -1,6 +1,5 @@
 """A pipeline file run in the foreground, with no controller and no agent."""
 
-import asyncio
 import signal
 from pathlib import Path
 
@@ -8,7 +7,9 @@ import pytest
 
 from schemas.broker import BrokerAddress
 from tests import onnx_graphs
-from tests.integration.command import PROGRAM, tidemill
+from tests.conftest import Mosquitto
+from tests.integration.command import tidemill
+from tests.integration.foreground import foreground
 from tests.integration.pipeline_desk import LETTERS, device, question
 
 PIPELINE = """\
@@ -20,6 +21,7 @@ nodes:
   - {id: in, type: mqtt_sub, topic: t/in}
 """
 LIBRARY = "def exec(given):\n    return {'n': given['in']['n'], 'y': given['predict'][0][0]}\n"
+FILES = ("--model", "m=m.onnx", "--library", "pipelib_x=x.py")
 
 
 @pytest.fixture
@@ -36,33 +38,14 @@ async def test_a_file_is_run_until_a_signal_ends_it(
     broker: BrokerAddress, folder: Path, number: signal.Signals
 ) -> None:
     """It says when it listens, answers, puts failures aside, and ends with 0 and its counters."""
-    command = [
-        "pipeline",
-        "run",
-        "p.yaml",
-        "--broker",
-        broker.url,
-        "--model",
-        "m=m.onnx",
-        "--library",
-        "pipelib_x=x.py",
-    ]
-    async with device(broker) as person:
-        process = await asyncio.create_subprocess_exec(
-            str(PROGRAM), *command, cwd=folder, stderr=asyncio.subprocess.PIPE
-        )
-        assert process.stderr is not None
-        async with asyncio.timeout(30):
-            while b"listening on t/in" not in await process.stderr.readline():
-                assert process.returncode is None
+    async with device(broker) as person, foreground(folder, broker, *FILES) as running:
+        await running.says("listening on t/in")
         await person.ask(question(4), b"garbage")
         assert await person.next() == {"n": 4, "y": 40.0}
         assert (await person.next(LETTERS))["payload"] == "garbage"
-        process.send_signal(number)
-        async with asyncio.timeout(10):
-            said = await process.stderr.read()
-            assert await process.wait() == 0
-    assert "p: ended; received 2, answered 1, failed 1" in said.decode()
+        running.process.send_signal(number)
+        said = await running.ends(0)
+    assert "p: ended; received 2, answered 1, failed 1, dropped 0" in said
 
 
 @pytest.mark.parametrize(
@@ -77,6 +60,7 @@ async def test_a_file_is_run_until_a_signal_ends_it(
         (("", ""), ["--model", "m=none.onnx"], "there is no file none.onnx"),
         (("", ""), ["--model", "m=x.py", "--library", "pipelib_x=x.py"], "node 'predict': x.py cannot be loaded"),
         (("", ""), ["--broker", "http://x"], "is no broker URL"),
+        (("", ""), [*FILES, "--session", "a/b"], "--session 'a/b': write up to 100 letters, digits"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(
@@ -88,3 +72,47 @@ def test_what_is_wrong_is_said_with_its_line(
     assert says in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.returncode == 2
+
+
+async def test_what_is_dropped_for_want_of_room_is_told(broker: BrokerAddress, folder: Path) -> None:
+    """While it runs, and when it has ended."""
+    held = "import asyncio\n\nasync def exec(given):\n    await asyncio.Event().wait()\n"
+    (folder / "x.py").write_text(held)
+    (folder / "p.yaml").write_text(f"{PIPELINE}queue: {{in_flight: 1, size: 2, overflow: drop_newest}}\n")
+    async with device(broker) as person, foreground(folder, broker, *FILES) as running:
+        await running.says("listening on t/in")
+        await person.ask(*(question(number) for number in range(10)))
+        await running.says("p: received 1, answered 0, failed 0, dropped 7")
+        running.process.send_signal(signal.SIGTERM)
+        assert "p: ended; received 1, answered 0, failed 0, dropped 7" in await running.ends(0)
+
+
+async def test_a_pipeline_that_stops_itself_ends_the_command(broker: BrokerAddress, folder: Path) -> None:
+    """With 1, the node and the reason, and what becomes of the message."""
+    (folder / "p.yaml").write_text(f"{PIPELINE}on_error: {{then: stop}}\n")
+    async with device(broker) as person, foreground(folder, broker, *FILES) as running:
+        await running.says("listening on t/in")
+        await person.ask(b"garbage")
+        said = await running.ends(1)
+    assert "p: failed: stopped, as its on_error says: " in said
+    assert "tidemill: p stopped, as its on_error says: " in said
+    assert "that message is lost, and what waited behind it: with --session" in said
+
+
+async def test_the_log_is_told_with_its_fields(mosquitto: Mosquitto, folder: Path) -> None:
+    """Warnings of ours and all that a library writes; what could steer a terminal is taken out."""
+    (folder / "x.py").write_text(
+        "def exec(given, context):\n    context.log.info('took \\x1b[2J %s', given['in']['n'])\n    return given\n"
+    )
+    async with foreground(folder, mosquitto.address, *FILES) as running:
+        await running.says("listening on t/in")
+        async with device(mosquitto.address) as person:
+            await person.ask(question(4))
+            line = await running.says("took")
+        assert line.endswith("INFO    took \N{REPLACEMENT CHARACTER}[2J 4 library=pipelib_x node=x")
+        mosquitto.kill()
+        line = await running.says("no connection to the broker")
+        assert " WARNING no connection to the broker client=tidemill-run-" in line
+        assert " reason=the connection to the broker at 127.0.0.1:" in line
+        running.process.send_signal(signal.SIGINT)
+        assert "pipeline loaded" not in await running.ends(0)

@@ -11,6 +11,7 @@ from tidemill import __version__
 from tidemill.cli import collection, deployment, edge, job, key, model, pipeline, run, secret, timeline, window
 from tidemill.cli.apply import apply
 from tidemill.cli.broker import broker
+from tidemill.cli.command_log import log_to_person
 from tidemill.cli.daemons import agent, controller, demo
 from tidemill.cli.doctor import doctor
 from tidemill.cli.exit_codes import exit_code
@@ -51,6 +52,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; an error that Tidemill names is one message and its exit status, never a stack trace."""
+    log_to_person()
     try:
         app()
     except TidemillError as error:

@@ -52,7 +52,18 @@ def run_pipeline(
     broker: Annotated[str, typer.Option(envvar="TIDEMILL_BROKER")] = "mqtt://127.0.0.1:1883",
     model: Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Where a model's ONNX file is.")] = None,
     library: Annotated[list[str] | None, typer.Option(metavar="NAME=FILE", help="Where a library's file is.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Have the broker keep QoS 1 messages under this name while the pipeline does not run; without it they "
+            "are lost. One name for each pipeline at a broker: two that run with one throw each other off it.",
+        ),
+    ] = None,
 ) -> None:
-    """Run a pipeline file in the foreground, with no controller and no agent, until Ctrl-C."""
+    """Run a pipeline file in the foreground, with no controller and no agent, until Ctrl-C.
+
+    Exit status 1: the pipeline stopped itself, as its on_error says.
+    """
     runner = load("tidemill.cli.pipeline_run", extra="agent")
-    raise typer.Exit(asyncio.run(runner.run_pipeline(file, broker, model or [], library or [])))
+    asyncio.run(runner.run_pipeline(file, broker, model or [], library or [], session))

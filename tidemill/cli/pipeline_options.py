@@ -1,12 +1,15 @@
 """What several commands about pipelines are told: a broker, and the files that a pipeline refers to."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from schemas.broker import BrokerAddress
 from schemas.errors import BadInput
+
+GivenFiles = Mapping[str, Collection[str]]
+"""What a person named as ``name=file``, by the option that it came with; of two for one name the last holds."""
 
 
 def broker_address(broker: str) -> BrokerAddress:
@@ -17,14 +20,11 @@ def broker_address(broker: str) -> BrokerAddress:
         raise BadInput(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
-def files_by_name(
-    option: str, given: Collection[str], needed: Collection[str], allowed: Collection[str] = ()
-) -> dict[str, Path]:
-    """The file for each name that a pipeline refers to; of two for one name the last.
+def files_by_name(given: GivenFiles, needed: Collection[str], allowed: Collection[str] = ()) -> dict[str, Path]:
+    """The file for each name that a pipeline refers to.
 
     Args:
-        option: as people write it, for messages.
-        given: ``name=file`` for each.
+        given: ``name=file`` for each; a name that is missing could be given with the last of the options.
         needed: the names.
         allowed: names that it does not refer to, and that are no mistake.
 
@@ -33,7 +33,7 @@ def files_by_name(
     """
     files = {}
     known = {*needed, *allowed}
-    for text in given:
+    for option, text in ((option, text) for option, texts in given.items() for text in texts):
         name, separator, path = text.partition("=")
         if not separator or name not in known:
             raise BadInput(f"{option} {text}: write NAME=FILE, with a name from {', '.join(sorted(known)) or 'none'}")
@@ -41,5 +41,5 @@ def files_by_name(
             raise BadInput(f"{option} {text}: there is no file {path}")
         files[name] = Path(path)
     if missing := sorted(set(needed) - files.keys()):
-        raise BadInput(f"the pipeline refers to {', '.join(missing)}: add {option} {missing[0]}=FILE")
+        raise BadInput(f"the pipeline refers to {', '.join(missing)}: add {list(given)[-1]} {missing[0]}=FILE")
     return files

@@ -61,7 +61,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
 ) -> None:
     """Run a recording through a pipeline, or through two and compare; exit status 1 if their answers differ."""
     command = load("tidemill.cli.pipeline_replaying", extra="agent")
-    first = command.Side(file, tuple(model or ()), tuple(library or ()))
+    first = command.Side(file, {"--model": model or ()}, {"--library": library or ()})
     second = first.changed(against, against_model or (), against_library or ())
     options = command.Options(command.Tolerance(tolerance, relative), speed, out, allow_effects, as_json)
     raise typer.Exit(run_plainly(command.replay_file(first, second, recording, options)))
@@ -82,7 +82,7 @@ def try_message(  # noqa: PLR0913, PLR0917 - a command's options
 ) -> None:
     """Show what a pipeline makes of one message, node by node, without a broker; exit status 1 if it fails."""
     command = load("tidemill.cli.pipeline_trial", extra="agent")
-    side = command.Side(file, tuple(model or ()), tuple(library or ()))
+    side = command.Side(file, {"--model": model or ()}, {"--library": library or ()})
     given = command.Given(message, topic, tuple(reply or ()))
     run_plainly(command.try_message(side, given, allow_effects=allow_effects, as_json=as_json))
 

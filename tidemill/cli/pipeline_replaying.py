@@ -10,7 +10,7 @@ from pathlib import Path
 
 from schemas.errors import BadInput, Conflict
 from tidemill.cli.comparison_view import print_comparison, print_latencies
-from tidemill.cli.output import print_json, print_table, say
+from tidemill.cli.output import print_json, print_table, printable, say
 from tidemill.cli.pipeline_side import Side
 from tidemill.replay.answers import Outcome
 from tidemill.replay.comparing import Comparison, quantiles
@@ -55,7 +55,10 @@ async def replay_file(first: Side, second: Side | None, recording: Path, options
             for outcome in after:
                 comparison.add(before, outcome, options.tolerance)
 
-        await replay(pipelines, read, pace, take)
+        passed_over = await replay(pipelines, read, pace, take)
+    if passed_over.messages:
+        topic = printable(repr(passed_over.topic))
+        say(f"messages passed over, because no mqtt_sub listens for them: {passed_over.messages}, such as on {topic}")
     if second is None:
         summary.print(as_json=options.as_json)
         return 0

@@ -15,6 +15,7 @@ from tidemill.cli.pipeline_side import Side
 from tidemill.replay.answers import Outcome
 from tidemill.replay.player import Numbered, Player
 from tidemill.replay.recording import Recorded
+from tidemill.replay.replaying import inner_filters
 from tidemill.replay.value_differences import decoded
 
 __all__ = ["Given", "Side", "try_message"]
@@ -41,7 +42,7 @@ async def try_message(side: Side, given: Given, *, allow_effects: bool, as_json:
     """
     pipeline = side.prepare(allow_effects=allow_effects)
     message = _recorded(_topic(pipeline.plan, given.topic), given.file)
-    replies = [Numbered(number, _reply(text)) for number, text in enumerate(given.replies, 2)]
+    replies = [Numbered(number, _reply(pipeline.plan, text)) for number, text in enumerate(given.replies, 2)]
     async with Player.playing(pipeline, replies) as player:
         outcome = await player.play(Numbered(1, message))
     if outcome is None:
@@ -72,10 +73,14 @@ def _list(filters: list[str]) -> str:
     return ", ".join(filters)
 
 
-def _reply(text: str) -> Recorded:
+def _reply(plan: Plan, text: str) -> Recorded:
     topic, equals, file = text.partition("=")
     if not equals:
         raise BadInput(f"--reply {text}: write TOPIC=FILE")
+    filters = inner_filters(plan)
+    if not any(matches(wanted, topic) for wanted in filters):
+        listened_to = f"those that are there listen on {_list(filters)}" if filters else "none is there"
+        raise BadInput(f"--reply {text}: no mqtt_sub with inputs waits for a message on {topic!r}; {listened_to}")
     return _recorded(topic, file)
 
 

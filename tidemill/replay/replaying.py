@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline_runtime.compiling.plan import Plan
@@ -14,6 +15,19 @@ from tidemill.replay.recording import Recorded
 
 REACHING_OUT = frozenset({"collect", "http"})
 """Node types whose work is felt outside: a replay would do it again."""
+
+
+@dataclass(slots=True)
+class PassedOver:
+    """Messages of a recording that no mqtt_sub of any of the pipelines listens for."""
+
+    messages: int = 0
+    topic: str = ""  # of the first
+
+    def add(self, topic: str) -> None:
+        """One more."""
+        self.messages += 1
+        self.topic = self.topic or topic
 
 
 class Pace:
@@ -40,8 +54,8 @@ async def replay(
     read: Callable[[], Iterator[Recorded]],
     pace: Pace,
     take: Callable[[tuple[Outcome, ...]], None],
-) -> None:
-    """Give each message to each pipeline, one after the other.
+) -> PassedOver:
+    """Give each message to each pipeline, one after the other; returns what none of them has a use for.
 
     Args:
         pipelines: each with what it needs.
@@ -49,6 +63,8 @@ async def replay(
         pace: how fast.
         take: gets what each made of a message that begins a run of at least one of them.
     """
+    passed_over = PassedOver()
+    waited_for = [topic_filter for pipeline in pipelines for topic_filter in inner_filters(pipeline.plan)]
     async with AsyncExitStack() as stack:
         players = [
             await stack.enter_async_context(Player.playing(pipeline, _replies(pipeline.plan, read)))
@@ -60,6 +76,14 @@ async def replay(
             if any(found):
                 nothing = Outcome(number=message.number, topic=message.recorded.topic)
                 take(tuple(outcome or nothing for outcome in found))
+            elif not any(matches(topic_filter, message.recorded.topic) for topic_filter in waited_for):
+                passed_over.add(message.recorded.topic)
+    return passed_over
+
+
+def inner_filters(plan: Plan) -> list[str]:
+    """What the nodes in the middle listen to, which wait for replies."""
+    return [topic_filter for node, topic_filter in plan.filters.items() if node not in plan.roots]
 
 
 def refuse_effects(plan: Plan) -> None:
@@ -78,7 +102,7 @@ def _numbered(messages: Iterable[Recorded]) -> Iterator[Numbered]:
 
 def _replies(plan: Plan, read: Callable[[], Iterator[Recorded]]) -> list[Numbered]:
     """The messages that nodes in the middle may wait for."""
-    filters = [topic_filter for node, topic_filter in plan.filters.items() if node not in plan.roots]
+    filters = inner_filters(plan)
     if not filters:
         return []
     return [one for one in _numbered(read()) if any(matches(wanted, one.recorded.topic) for wanted in filters)]
