@@ -38,6 +38,17 @@ def times(path: Path, factor: float, shape: Shape | None = ("n", 2), dtype: int 
     )
 
 
+def misfit(path: Path) -> Path:
+    """A model that does not tell how many features it takes, and answers no row of two."""
+    return save(
+        path,
+        [helper.make_node("Mul", ["x", "three"], ["y"])],
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", "features")),
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", "features"))],
+        [numpy_helper.from_array(np.ones(3, np.float32), "three")],
+    )
+
+
 def classifier(path: Path) -> Path:
     """Two features; gives text labels first, and second a list of {label: score}, as scikit-learn's export does."""
     scores = helper.make_node(

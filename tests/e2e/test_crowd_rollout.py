@@ -63,8 +63,8 @@ async def test_bad_versions_are_taken_back_from_two_hundred_edges(world: World, 
         await until(lambda: len(world.client.deployment("here").edges) == CROWD + len(EDGES) or None, "all to be meant")
         await until_done(world, 1)
         await world.apply(SCORING, plan)
-        for number, (factor, width) in enumerate([(3.0, 3), (4.0, 2), (5.0, 2), (6.0, 2)], start=2):
-            await version(world, factor, width=width)
+        for number, factor in enumerate([3.0, 4.0, 5.0, 6.0], start=2):
+            await version(world, factor, fits=number > 2)
             aborted = await until_state(world, number, RolloutState.ABORTED)
             assert aborted.rollout is not None
             back = await until_done_after_abort(world)

@@ -12,7 +12,7 @@ from schemas.deployment_views import ChangeView, DeploymentView
 from schemas.errors import Conflict
 from schemas.rollouts import EdgeState, RolloutState
 from tests.e2e.world import World, until
-from tests.onnx_graphs import times
+from tests.onnx_graphs import misfit, times
 
 SCORING: dict[str, object] = {
     "kind": "Pipeline",
@@ -41,9 +41,10 @@ async def hall(world: World, **rollout: object) -> None:
     await world.apply(deployed(**rollout))  # another plan alone moves nobody
 
 
-async def version(world: World, factor: float, width: int = 2) -> None:
-    """A new version of the model becomes the champion; one of another width fails every message."""
-    file = times(world.folder / f"tiny-{factor}.onnx", factor, ("n", width))
+async def version(world: World, factor: float, *, fits: bool = True) -> None:
+    """A new version of the model becomes the champion; one that does not fit fails every message."""
+    path = world.folder / f"tiny-{factor}.onnx"
+    file = times(path, factor) if fits else misfit(path)
     await world.apply({"kind": "Model", "name": "tiny", "file": file.name})
     newest = await asyncio.to_thread(lambda: world.client.model("tiny").versions[0].version)
     await asyncio.to_thread(world.client.move_alias, "tiny", "champion", newest, f"factor {factor}")
@@ -121,7 +122,7 @@ async def test_a_canary_that_fails_messages_is_aborted_by_itself(world: World) -
     await hall(world, strategy="canary", bake="1h", abort_on={"failed": 0.1, "min_messages": 10})
     async with questions(world) as answers:
         await until(lambda: len(answers) > 10 or None, "answers")
-        await version(world, 3.0, width=3)
+        await version(world, 3.0, fits=False)
         aborted = await until_state(world, 2, RolloutState.ABORTED)
         assert aborted.rollout is not None
         assert "on press-1 " in aborted.rollout.reason
