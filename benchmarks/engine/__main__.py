@@ -1,8 +1,8 @@
 """The engine's speed: CPU time, rate and latency against peers, and what the engine costs beyond the work of its nodes.
 
-Peers are a bare script, a bare loop with Tidemill's client and codec, and Node-RED, which is brought along the first
-time. Ratios are of the same round; absolute figures are those of a machine that had nothing else to do, or they are
-worth nothing. Run: ``python -m benchmarks.engine [--only peers] [--rounds 5] [--json result.json]``;
+Peers are a bare script, a bare loop with Tidemill's client and codec, Node-RED, which is brought along the first time,
+and an echo that does no work. Ratios are of the same round; absolute figures are those of a machine that had nothing
+else to do, or they are worth nothing. Run: ``python -m benchmarks.engine [--only peers] [--rounds 5] [--json F]``;
 ``--profile`` tells where the microseconds go, and ``--markdown`` makes tables of a file written before.
 """
 
